@@ -153,6 +153,8 @@ export interface components {
             sheet?: string;
             /** @description Of a workbook or Parquet: the columns that hold dates */
             dates?: string[];
+            /** @description The name of the file says another format than its content, in which it was read */
+            warning?: string;
             rows: number;
             /** @description Rows that are blank or hold only delimiters; they are not tasks */
             skipped: number;

@@ -136,6 +136,8 @@ function isLetter(byte: number): boolean {
   return byte >= 0xc0 || (byte < 0x80 && (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a);
 }
 
+const MARKUP = /^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|table|\?xml)\b/i;
+
 function refuseOtherFormats(start: Buffer): void {
   const begins = (hex: string) => start.subarray(0, hex.length / 2).toString("hex") === hex;
   if (start.length === 0) throw new TextFileError("is empty");
@@ -145,4 +147,9 @@ function refuseOtherFormats(start: Buffer): void {
       "is an encrypted workbook or an old one (.xls); save it as .xlsx without a password",
     );
   if (begins("25504446")) throw new TextFileError("is a PDF; export its table as CSV");
+  // Programs name their HTML tables .xls, and a link that needs a login downloads a page.
+  if (MARKUP.test(start.toString("latin1", 0, 512)))
+    throw new TextFileError(
+      "is a web page or XML; open its table in a spreadsheet, and save it as .xlsx or CSV",
+    );
 }

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { warningOf } from "../domain/input-found.ts";
 import { AppError, invalid } from "../errors.ts";
 import type { LocalFile } from "../lib/file-store.ts";
 import { PathError } from "../lib/paths.ts";
@@ -44,7 +45,11 @@ export async function openInputFile(
 async function openFile(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
   const version = await versionOf(ctx, file);
   const input = await openKnown(ctx, file, rows);
-  return { ...input, source: () => requireUnchanged(ctx, file, version, input.source()) };
+  return {
+    ...input,
+    source: () => requireUnchanged(ctx, file, version, input.source()),
+    found: () => warned(file, input.found()),
+  };
 }
 
 async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
@@ -64,6 +69,11 @@ async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promi
   if ((delimiter ?? header ?? headerRow) !== undefined)
     throw invalid([{ path: "config.csv", message: `${file.name} is JSON, not CSV` }]);
   return openJson(ctx, text, format, rows);
+}
+
+function warned({ name }: NamedFile, found: ReturnType<BatchInput["found"]>): typeof found {
+  const warning = found && warningOf(name, found.format);
+  return warning ? { ...found, warning } : found;
 }
 
 const OPTIONS = { csv: "CSV or JSON", xlsx: "a workbook" } as const;

@@ -52,7 +52,10 @@ export async function* explained<T>(name: string, items: AsyncIterable<T>): Asyn
 export function explainReading(name: string, error: unknown): unknown {
   if (error instanceof TextFileError || error instanceof TableFileError)
     return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
-  if (error instanceof Error && "code" in error && error.code === "EACCES")
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EACCES")
     return invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);
+  if (code === "ENOENT")
+    return invalid([{ path: "inputFile", message: `${name} was deleted while it was read` }]);
   return error;
 }

@@ -112,11 +112,30 @@ describe.skipIf(!browser)("the page", () => {
     const sent = receiver.received.length;
     await drawer.getByRole("button", { name: /^Replay/ }).click();
     await until(() => receiver.received.length > sent || undefined);
+    // The address of a delivery works although the page of the list has others.
+    await page.goto(page.url().replace("?", "?status=failed&"));
+    await page.getByText("No delivery matches.").waitFor();
+    await drawer.getByText('"taskId": "reported"').waitFor();
     await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Replay since…" }).click();
+    await drawer.getByLabel(/^Only deliveries/).uncheck();
+    // A press outside keeps what was typed into a form.
+    await page.mouse.click(5, 400);
+    await drawer.getByRole("button", { name: "Send again" }).click();
+    await page.getByText(/deliver(y is|ies are) sent again/).waitFor();
     await page.getByRole("button", { name: "Rotate the secret" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Rotate the secret" }).click();
     await page.getByRole("heading", { name: "The new secret" }).waitFor();
+    // A browser that refuses to copy must not look as if it had.
+    await page.evaluate(`{
+      navigator.clipboard.writeText = () => Promise.reject(new Error());
+      document.execCommand = () => false;
+    }`);
     await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("The browser does not copy it").waitFor();
+    await page.evaluate("document.execCommand = () => true, 0");
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Copied.").waitFor();
     await page.getByRole("button", { name: "Close" }).click();
     await page.getByRole("button", { name: /^Disable/ }).click();
     await page.getByText("disabled", { exact: true }).waitFor();
@@ -151,6 +170,14 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("600 a minute").waitFor();
     expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
+    await page.getByRole("table", { name: "Usage" }).getByText("This month (UTC)").waitFor();
+    await page.getByRole("button", { name: "Rotate Nightly import" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
+    await page.getByRole("heading", { name: "The new secret of Nightly import" }).waitFor();
+    const rotated = await page.getByRole("dialog").getByLabel("API key").inputValue();
+    expect((await client(app.url, rotated).get("/status")).status).toBe(200);
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
     await page.getByRole("button", { name: "Revoke Nightly import" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
     await page.getByLabel("Include revoked keys").check();
@@ -191,12 +218,19 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: `Prepare a run of ${name}` }).click();
     await page.getByText("1 row · 1 column · CSV").waitFor();
     await page.getByRole("link", { name: "Files" }).click();
-    await page.getByLabel("Upload").setInputFiles({
-      name: "empty.csv",
-      mimeType: "text/csv",
-      buffer: Buffer.from(""),
+    // A file that is refused does not keep back the next one.
+    const json = { error: { code: "FILE_TOO_LARGE", message: "It is too large" } };
+    await page.route("**/api/v1/files", (route) => route.fulfill({ status: 413, json }), {
+      times: 1,
     });
-    await page.locator(".upload .error, .toast:not(:empty)").first().waitFor();
+    const files = ["large.csv", "next.csv"].map((one) => ({
+      name: one,
+      mimeType: "text/csv",
+      buffer: Buffer.from(text),
+    }));
+    await page.getByLabel("Upload").setInputFiles(files);
+    await page.getByText("large.csv: It is too large").waitFor();
+    await page.getByRole("button", { name: "Download next.csv" }).waitFor();
     opened.problems.splice(0);
     await page.getByRole("button", { name: `Delete ${name}` }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
@@ -223,6 +257,11 @@ describe.skipIf(!browser)("the page", () => {
     await page.reload();
     await page.getByText(/^page 2 of 2/).waitFor();
     await check();
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Export the entries of these times as CSV" }).click(),
+    ]);
+    expect(await Bun.file(await saved.path()).text()).toContain("tasks.create");
     await page.getByRole("button", { name: "Earlier" }).click();
     await page.getByRole("link", { name: "t59" }).click();
     await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });

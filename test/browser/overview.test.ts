@@ -99,6 +99,32 @@ describe.skipIf(!browser)("the overview", () => {
       await broken.page.locator(`#${id}`, { hasText: "Something went wrong" }).waitFor();
   });
 
+  test("shows an answer although something changes while it loads, and then a newer one", async () => {
+    const older = gate();
+    const newer = gate();
+    let asked = 0;
+    await using provider = await startProvider((_request, response) => fail(response, 400));
+    await using app = await startServer(provider.env);
+    await using opened = await openApp(browser, app, {
+      prepare: (page) =>
+        page.route("**/metrics/failures", async (route) => {
+          const response = await route.fetch();
+          await [older, newer][asked++]?.opened;
+          await route.fulfill({ response });
+        }),
+    });
+    const panel = opened.page.locator("#failures");
+    await panel.getByText("Loading…").waitFor();
+    await app.post("/tasks?execute=true", { id: "a", prompt: "a" });
+    await app.ended("a");
+    await opened.page.locator("#by-model").getByRole("cell").first().waitFor();
+    older.open();
+    await panel.getByText("Nothing failed.").waitFor();
+    newer.open();
+    await panel.getByText("PROVIDER_REJECTED_REQUEST").waitFor();
+    expect(asked).toBe(2);
+  });
+
   test("can be used with the keyboard while it changes, and cancels only after a confirmation", async () => {
     await using provider = await startProvider(() => hang());
     await using app = await startServer(provider.env);
@@ -221,6 +247,9 @@ describe.skipIf(!browser)("the overview", () => {
     await panel.getByText("0 of at most 32 calls in flight").waitFor();
     await panel.getByText(/Paused because its calls failed; tried again in/).waitFor();
     expect(await panel.locator(".badge").allTextContents()).toEqual(["healthy", "degraded"]);
+    // The time of the next attempt passes, and no task makes it.
+    await opened.page.clock.setFixedTime(Date.now() + 3_600_000);
+    await panel.getByText("tried again with the next one").waitFor();
     expect(await findings(opened.page)).toEqual([]);
     expect(opened.problems).toEqual([]);
   });

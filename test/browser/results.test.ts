@@ -121,6 +121,14 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.getByRole("link", { name: "Cities two", exact: true }).click();
     await page.locator('tr[data-index="1"]').click();
     await page.getByRole("dialog").waitFor();
+    // Escape, pressed twice before the browser has gone back, closes the row and does not leave the batch.
+    await page.getByRole("dialog").evaluate((dialog) => {
+      for (let i = 0; i < 2; i++) dialog.dispatchEvent(new Event("cancel", { cancelable: true }));
+    });
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(page.url()).toEndWith("#/batches/two");
+    await page.locator('tr[data-index="1"]').click();
+    await page.getByRole("dialog").waitFor();
     await page.reload();
     await page.getByRole("dialog").getByText("Praise 東京, 2").first().waitFor();
     await page.goBack();

@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, test } from "bun:test";
 
+import { raiseAlert } from "../../src/services/alerts.ts";
 import { launchBrowser } from "../support/browser.ts";
 import { batchRow, findings, openApp, prompts } from "../support/page.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
+import { gate } from "../support/provider.ts";
 import { client, startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 
@@ -63,6 +65,62 @@ describe.skipIf(!browser)("the page", () => {
     expect(streams()).toBe(4);
     await until(() => app.runner.liveHub.size() === 1 || undefined);
     expect(opened.problems).toEqual([]);
+  });
+
+  test("follows one stream at a time, and opens another one if it falls silent", async () => {
+    await using app = await startServer();
+    const { opened: isHeld, open: release } = gate();
+    let streams = 0;
+    await using opened = await openApp(browser, app, {
+      prepare: async (page) => {
+        await page.clock.install();
+        await page.route("**/api/v1/live", async (route) => {
+          streams++;
+          if (streams === 1) return route.abort();
+          if (streams === 2) await isHeld;
+          // The page may have given this attempt up.
+          await route.continue().catch(() => undefined);
+        });
+      },
+    });
+    const { page } = opened;
+    await page.getByText("The connection to the server is down.").waitFor();
+    await page.clock.runFor(1000);
+    await until(() => streams === 2 || undefined);
+    // The browser says that the network is back while an attempt has no answer yet.
+    await page.evaluate("dispatchEvent(new Event('online')), 0");
+    await page.getByText("Live", { exact: true }).waitFor();
+    release();
+    await until(() => app.runner.liveHub.size() === 1 || undefined);
+    await app.post("/batches", { id: "b", tasks: prompts(1) });
+    await batchRow(page, "b").waitFor();
+    expect([streams, app.runner.liveHub.size()]).toEqual([3, 1]);
+
+    await page.clock.runFor(100_000);
+    await until(() => streams > 3 || undefined);
+    await app.post("/batches", { id: "c", tasks: prompts(1) });
+    await batchRow(page, "c").waitFor();
+  });
+
+  test("knows what its key may do although the first answer was an error", async () => {
+    await using app = await startServer();
+    await using opened = await openApp(browser, app, {
+      at: "#/keys",
+      prepare: (page) =>
+        page.addInitScript(() => {
+          const original = globalThis.fetch;
+          let asked = 0;
+          globalThis.fetch = Object.assign(
+            (...given: Parameters<typeof fetch>) =>
+              String(given[0]).endsWith("/status") && ++asked === 2
+                ? Promise.resolve(new Response("{}", { status: 503 }))
+                : original(...given),
+            original,
+          );
+        }),
+    });
+    await opened.page.getByRole("link", { name: "New key" }).waitFor();
+    await opened.page.getByRole("link", { name: "New run" }).waitFor();
   });
 
   test("ends a session when its key is invalid, but not for a late answer to an earlier key", async () => {
@@ -140,6 +198,8 @@ describe.skipIf(!browser)("the page", () => {
     const id = "a-batch-with-a-rather-long-identifier-that-nobody-can-read";
     await app.post("/batches", { id, tasks: [{ prompt: "x" }] });
     await app.post(`/batches/${id}/execute`);
+    const subject = "a-provider-of-a-very-long-name-without-any-place-to-break-it";
+    await raiseAlert(app.ctx, { code: "provider.quota_exceeded", subject, message: "Top it up" });
     await using opened = await openApp(browser, app, { viewport: { width: 320, height: 640 } });
     const { page } = opened;
     await batchRow(page, id).getByText("running").waitFor();
@@ -163,6 +223,21 @@ describe.skipIf(!browser)("the page", () => {
       const width = await page.evaluate("document.documentElement.scrollWidth");
       expect([hash, Number(width) <= 320]).toEqual([hash, true]);
     }
+    // A table of cards has the names of its columns beside the values, and nothing of it is cut off.
+    const alerts = page.getByRole("table", { name: "Open alerts" });
+    const cards = await alerts.locator("td").evaluateAll((cells) =>
+      cells.map((cell) => ({
+        name: getComputedStyle(cell, "::before").content,
+        isCut: cell.scrollWidth > cell.clientWidth + 1,
+      })),
+    );
+    expect(cards.map(({ name }) => name)).toEqual([
+      "none",
+      '"What is wrong, and what to do"',
+      '"About"',
+      '"Raised"',
+    ]);
+    expect(cards.some(({ isCut }) => isCut)).toBe(false);
     await app.post(`/batches/${id}/cancel`);
   });
 });

@@ -20,7 +20,9 @@ describe.skipIf(!browser)("a task", () => {
     await page.getByRole("dialog").getByLabel("Prompt").fill("Say goodbye");
     await page.getByRole("button", { name: "Save and run" }).click();
     await page.getByText("Say goodbye").first().waitFor();
-    await page.getByText("attempt 1: completed").first().waitFor();
+    await page.getByText("attempt 1: completed").nth(1).waitFor();
+    await page.getByRole("button", { name: "Execute again" }).click();
+    await page.getByText("attempt 1: completed").nth(2).waitFor();
     expect(await findings(page)).toEqual([]);
     expect(problems).toEqual([]);
   });

@@ -207,6 +207,36 @@ describe.skipIf(!browser)("the workbench", () => {
     expect(problems.splice(0).join()).toContain("400");
     await choose("head.csv", "a,b\n");
     await page.getByText("The table has no rows.").waitFor();
+    await choose("renamed.xlsx", "city\nRome\n");
+    await page.getByText("renamed.xlsx is not a workbook, as its name says, but CSV").waitFor();
+    await choose("lines.jsonl", '{"a": 1}\n{"a": 2}\n');
+    await page.getByText("2 rows · 1 column · JSONL").waitFor();
+    await page.getByText("simulator: $0.15 in, $0.60 out per million tokens").waitFor();
+    // The table stays while the schema of the answers is incomplete.
+    await page.getByLabel("Each answer is").selectOption("schema");
+    await page.getByLabel("JSON Schema of an object").fill('{"type":');
+    await page.reload();
+    await page.getByText("2 rows · 1 column · JSONL").waitFor();
+    await page.locator(".run-bar").getByText("is not valid JSON").waitFor();
+    await page.getByLabel("Each answer is").selectOption("text");
+    // The last choice stays, even if an earlier file arrives after it.
+    const held = gate();
+    await page.route(
+      "**/api/v1/files",
+      async (route) => {
+        await held.opened;
+        await route.continue().catch(() => undefined);
+      },
+      { times: 1 },
+    );
+    await choose("earlier.csv", "a\n1\n");
+    await page.getByText("Uploading earlier.csv…").waitFor();
+    await choose("later.csv", "a\n1\n2\n");
+    await page.getByText("later.csv", { exact: true }).waitFor();
+    held.open();
+    await page.getByText("2 rows · 1 column").waitFor();
+    await page.unrouteAll({ behavior: "wait" });
+    expect(await page.locator(".drop strong").textContent()).toBe("later.csv");
     // A wide table, and a long name, leave the prompt in its place.
     const wide = Array.from({ length: 200 }, (_, i) => `column ${i}`).join();
     await choose(`${"n".repeat(150)}.csv`, `${wide}\n${wide}\n`);
@@ -233,8 +263,19 @@ describe.skipIf(!browser)("the workbench", () => {
     const composed = page.locator("pre", { hasText: "صف القاهرة" });
     await composed.waitFor();
     expect(await composed.evaluate((one) => getComputedStyle(one).direction)).toBe("rtl");
-    await page.getByRole("button", { name: "Run all" }).click();
+    await page
+      .locator(".estimate")
+      .getByText(/2 rows · /)
+      .waitFor();
+    // Two presses at once start one run, and its batch is created once.
+    await page.locator(".run-bar").evaluate((bar) => {
+      const press = (name: string) =>
+        [...bar.querySelectorAll("button")].find((one) => one.textContent === name)?.click();
+      press("Run all");
+      press("Try 5 rows");
+    });
     await page.getByText("2 rows: 2 done").waitFor();
+    expect((await app.get("/batches")).body.data.batches).toHaveLength(1);
     const cell = page
       .getByRole("gridcell", { name: "القاهرة" })
       .or(page.locator("td", { hasText: /^القاهرة$/ }));
@@ -246,6 +287,8 @@ describe.skipIf(!browser)("the workbench", () => {
         .evaluate((one) => one.clientHeight),
     ).toBeLessThan(40);
     await page.locator('tr[data-index="0"]').click();
+    const request = page.getByRole("dialog").locator("pre", { hasText: /^صف القاهرة/ });
+    expect(await request.evaluate((one) => getComputedStyle(one).direction)).toBe("rtl");
     const time = page.getByRole("dialog").locator("time").first();
     expect(await time.getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\dT.*Z \(UTC\)$/);
     const width = "document.documentElement.scrollWidth <= innerWidth";
@@ -255,6 +298,10 @@ describe.skipIf(!browser)("the workbench", () => {
     await page.goBack();
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.getByText("2 rows: 2 done").waitFor();
+    // Who logs out leaves no draft to the next user of the tab.
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByLabel("API key").waitFor();
+    expect(await page.evaluate("sessionStorage.length")).toBe(0);
     expect(problems).toEqual([]);
   });
 });

@@ -123,11 +123,17 @@ describe("gptrunner run", () => {
     );
     await using app = await startServer(provider.env);
     const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
-    using folder = folderWith(CITIES);
-    const run = await runCommand(folder.path, ["run", FILE, ...PROMPT, "--out", "o.jsonl"], {
-      env,
-    });
+    // A CSV, whatever its name.
+    using folder = folderWith(CITIES, "cities.xlsx");
+    const run = await runCommand(
+      folder.path,
+      ["run", "cities.xlsx", ...PROMPT, "--out", "o.jsonl"],
+      {
+        env,
+      },
+    );
     expect(run.code).toBe(3);
+    expect(run.err).toContain("Warning: cities.xlsx is not a workbook");
     expect(run.err).toContain("1 row failed: ");
     const retry = /gptrunner (batch retry .*)/.exec(run.err)?.[1]?.split(" ") ?? [];
     provider.state.behave = () => undefined;

@@ -76,6 +76,51 @@ const number = (value: number | string, style = 0) => ({
 });
 
 describe("a workbook", () => {
+  test("is recognised by its content, and a name that says otherwise is warned of", async () => {
+    const book = await workbookOf(row(1, "name") + row(2, "a"));
+    const config = { promptTemplate: "hi {{name}}" };
+    const inputs = {
+      "table.xlsx": book,
+      "book.csv": book,
+      "text.xlsx": "name\na\n",
+      "text.csv": "name\na\n",
+      "lines.xls": '{"name": "a"}\n',
+      "lines.json": '{"name": "a"}\n',
+      "anything.dat": "name\na\n",
+    };
+    const warnings: Record<string, unknown> = {};
+    for (const [name, content] of Object.entries(inputs)) {
+      const inputFile = put(content, name);
+      const preview = (await app.post("/batches/preview", { inputFile, config })).body.data;
+      const { id } = (await app.post("/batches", { inputFile, config })).body.data;
+      const { input } = (await app.get(`/batches/${id}`)).body.data;
+      expect([name, preview.columns, input.columns]).toEqual([name, ["name"], ["name"]]);
+      expect(input.warning ?? null).toBe(preview.warning);
+      if (preview.warning) warnings[name] = preview.warning;
+    }
+    const said = (name: string, promised: string, found: string) =>
+      `${name} is not ${promised}, as its name says, but ${found}, and was read as such: check its columns`;
+    expect(warnings).toEqual({
+      "book.csv": said("book.csv", "CSV", "a workbook"),
+      "text.xlsx": said("text.xlsx", "a workbook", "CSV"),
+      "lines.xls": said("lines.xls", "a workbook", "JSON"),
+    });
+  });
+
+  test("that is a web page or XML is refused, whatever its name", async () => {
+    const pages = [
+      "<html><table><tr><td>name</td></tr></table></html>",
+      "\ufeff\n<!DOCTYPE html>\n<title>Log in</title>",
+      '<?xml version="1.0"?><Workbook></Workbook>',
+    ];
+    for (const name of ["page.xls", "page.csv", "page.json"])
+      for (const page of pages)
+        expect(await refused(page, {}, name)).toContain(`${name} is a web page or XML`);
+    expect(await refused("<b>name</b>\n", { promptTemplate: "{{nr}}" }, "tags.csv")).toContain(
+      "nr",
+    );
+  });
+
   test("has its header at headerRow, and rows missing from the sheet are counted", async () => {
     const sheet = await workbookOf(row(1, "Report") + row(4, "name", "n") + row(5, "a", "1"));
     const { input, rows } = await read(sheet, { xlsx: { headerRow: 4 } });

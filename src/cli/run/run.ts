@@ -159,6 +159,7 @@ async function prepare(
         ? `; ${reused} take the answers of ${baseBatch}, with which they are identical`
         : ""),
   );
+  if (batch.input?.warning) terminal.say(`Warning: ${batch.input.warning}`);
   return batch;
 }
 

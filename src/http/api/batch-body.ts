@@ -26,6 +26,9 @@ export const Contains = z.string().min(1).max(200).optional().openapi({
     "Only rows that have this text in their id, input, answer or error, whatever the case of its letters",
 });
 
+export const WARNING =
+  "The name of the file says another format than its content, in which it was read";
+
 const Input = z
   .object({
     format: z.enum(INPUT_FORMATS),
@@ -39,6 +42,7 @@ const Input = z
     dates: z.array(z.string()).optional().openapi({
       description: "Of a workbook or Parquet: the columns that hold dates",
     }),
+    warning: z.string().optional().openapi({ description: WARNING }),
     rows: z.number().int(),
     skipped: z.number().int().openapi({
       description: "Rows that are blank or hold only delimiters; they are not tasks",

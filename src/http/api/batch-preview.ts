@@ -16,6 +16,7 @@ import {
   requiredBody,
   success,
 } from "../router.ts";
+import { WARNING } from "./batch-body.ts";
 import { BasicEstimate } from "./batch-estimate.ts";
 
 const MOST_TEXT_CHARACTERS = 20_000;
@@ -41,6 +42,7 @@ export const BatchPreview = z
     delimiter: z.string().nullable(),
     encoding: z.string().nullable(),
     sheet: z.string().nullable(),
+    warning: z.string().nullable().openapi({ description: WARNING }),
     columns: z.array(z.string()).openapi({ description: "In the form that templates use" }),
     rowCount: z.number().int(),
     isWhole: z.boolean().openapi({
@@ -90,6 +92,7 @@ function toBody({ found, columns, rows, ...rest }: Preview): z.infer<typeof Batc
     delimiter: found?.delimiter ?? null,
     encoding: found?.encoding ?? null,
     sheet: found?.sheet ?? null,
+    warning: found?.warning ?? null,
     columns: names,
     rowCount: rest.rowCount,
     isWhole: rest.isWhole,

@@ -56,7 +56,8 @@ function History() {
   const cursor = useCursor();
   const list = useResource<Page<"history", Alert>>(
     `/alerts?limit=25${cursor.query}`,
-    Object.keys(alerts.value ?? {}).join(),
+    // The object itself, because an alert that was cleared and raised again has the same key.
+    alerts.value,
   );
   return (
     <Card id="alert-history" title="History" isWide>

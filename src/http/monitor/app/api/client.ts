@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 
 import type { Scope } from "../../../../domain/scope.ts";
-import { keyName } from "./key-name.ts";
+import { draftName, keyName } from "./key-name.ts";
 
 type Issue = { path?: string; message?: string };
 
@@ -39,12 +39,14 @@ export function may(scope: Scope): boolean {
 
 export function logIn(text: string): void {
   sessionStorage.setItem(KEY_NAME, text);
-  ended.value = "";
   key.value = text;
+  ended.value = "";
 }
 
+/** Ends the session. If the user ends it, the draft goes too: the next user of this tab may be another. */
 export function logOut(why = ""): void {
   sessionStorage.removeItem(KEY_NAME);
+  if (why === "") sessionStorage.removeItem(draftName(ROOT));
   ended.value = why;
   scopes.value = [];
   key.value = undefined;

@@ -44,6 +44,7 @@ export function BatchPage({ id }: { id: string }) {
               <div class="panel">
                 <Figures batch={live} />
                 <p class="hint">{whyNot(live, now.value)}</p>
+                {data.input?.warning && <p class="warning">{data.input.warning}</p>}
                 <details>
                   <summary>Settings</summary>
                   <Settings batch={data} />

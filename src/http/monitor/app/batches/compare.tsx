@@ -10,6 +10,7 @@ import { useResource } from "../ui/resource.ts";
 import { CompareTable, type Pair } from "./compare-table.tsx";
 
 const MOST_PAIRS = 100;
+const LOST = new ApiError(0, "UNREACHABLE", "The answer of the server ended too early");
 
 /** Two batches side by side: the same table with another prompt or another model. */
 export function Compare() {
@@ -71,10 +72,16 @@ export function Compare() {
   );
 }
 
-type Pairs = { pairs: Pair[]; error: ApiError | undefined; isLoading: boolean; isCut: boolean };
+type Pairs = {
+  pairs: Pair[];
+  error: ApiError | undefined;
+  isLoading: boolean;
+  isCut: boolean;
+  retry: () => void;
+};
 
-function Found({ pairs, error, isLoading, isCut }: Pairs) {
-  if (error) return <Failed error={error} />;
+function Found({ pairs, error, isLoading, isCut, retry }: Pairs) {
+  if (error) return <Failed error={error} retry={retry} />;
   if (isLoading) return <Loading />;
   if (pairs.length === 0) return <Empty>All rows are equal.</Empty>;
   return (
@@ -87,7 +94,8 @@ function Found({ pairs, error, isLoading, isCut }: Pairs) {
 
 /** The first pairs of the comparison, which is streamed and not read further. */
 function usePairs(search: string | undefined): Pairs {
-  const [state, setState] = useState<Pairs>({
+  const [turn, setTurn] = useState(0);
+  const [state, setState] = useState<Omit<Pairs, "retry">>({
     pairs: [],
     error: undefined,
     isLoading: true,
@@ -99,14 +107,16 @@ function usePairs(search: string | undefined): Pairs {
     setState({ pairs: [], error: undefined, isLoading: true, isCut: false });
     readPairs(search, abort.signal).then(
       ({ pairs, isCut }) => setState({ pairs, isCut, error: undefined, isLoading: false }),
-      (error: unknown) => {
-        if (error instanceof ApiError)
-          setState({ pairs: [], isCut: false, error, isLoading: false });
+      (problem: unknown) => {
+        if (abort.signal.aborted) return;
+        // The connection can be lost in the middle of the answer.
+        const error = problem instanceof ApiError ? problem : LOST;
+        setState({ pairs: [], isCut: false, error, isLoading: false });
       },
     );
     return () => abort.abort();
-  }, [search]);
-  return state;
+  }, [search, turn]);
+  return { ...state, retry: () => setTurn((n) => n + 1) };
 }
 
 async function readPairs(search: string, signal: AbortSignal) {

@@ -1,5 +1,5 @@
 import type { LiveBatch } from "../api/wire.ts";
-import { ago } from "../ui/format.ts";
+import { ago, plural } from "../ui/format.ts";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 export const hasEnded = (status: string): boolean => ENDED.has(status);
@@ -14,7 +14,12 @@ export function whyNot(batch: LiveBatch, now: number): string {
   if (isWaiting(batch))
     return `Waiting for ${batch.inputBatch} to end${batch.startsWithItsRows ? ", then starts" : ""}`;
   if (batch.chainError) return batch.chainError;
-  if (batch.status === "pending") return `Created ${ago(batch.createdAt, now)}, not started`;
+  if (batch.status === "pending") {
+    const tried = batch.progress.total - pending;
+    return tried > 0
+      ? `${plural(tried, "row was", "rows were")} tried; the others have not started`
+      : `Created ${ago(batch.createdAt, now)}, not started`;
+  }
   if (batch.completedAt && hasEnded(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt, now)}`;
   if (batch.status === "cancelled") return "Its remaining rows are being cancelled";

@@ -11,7 +11,7 @@ import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { toast } from "../ui/toast.tsx";
-import { change } from "../workbench/draft.ts";
+import { chooseUploaded } from "../workbench/choose.ts";
 import { Uploads } from "./uploads.tsx";
 
 const ORDERS = { newest: "sort=createdAt&order=desc", name: "sort=name&order=asc" };
@@ -104,7 +104,7 @@ function FileActions({ of: { id, name }, refresh }: { of: StoredFile; refresh: (
         <Action
           label={`Prepare a run of ${name}`}
           run={() => {
-            change({ file: { id, name }, row: 1, pilot: undefined });
+            chooseUploaded({ id, name });
             go("#/new");
           }}
         >

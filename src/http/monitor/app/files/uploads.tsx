@@ -20,10 +20,11 @@ export function Uploads({ done }: { done: () => void }) {
     const files = [...(input.files ?? [])];
     input.value = "";
     setError("");
-    for (const file of files) if (!(await sendOne(file)) || leaving.current.signal.aborted) break;
+    for (const file of files) if (!(await sendOne(file))) break;
     setUnder(undefined);
   }
 
+  /** Returns whether the next file is to be sent: a refusal concerns only this one. */
   async function sendOne(file: File): Promise<boolean> {
     const abort = new AbortController();
     const signal = AbortSignal.any([abort.signal, leaving.current.signal]);
@@ -37,8 +38,9 @@ export function Uploads({ done }: { done: () => void }) {
       return true;
     } catch (problem) {
       if (!(problem instanceof ApiError)) throw problem;
-      setError(`${file.name}: ${problem.message}`);
-      return false;
+      const text = `${file.name}: ${problem.message}`;
+      setError((before) => (before === "" ? text : `${before}; ${text}`));
+      return problem.status !== 0;
     }
   }
 

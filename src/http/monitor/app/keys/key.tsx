@@ -11,7 +11,7 @@ import { Budget } from "./budget.tsx";
 
 /** A key: its scopes and limits, and the usage of its tasks. */
 export function KeyView({ id }: { id: string }) {
-  const found = useResource<Key>(pathOf(id), usage.value?.costUsd);
+  const found = useResource<Key>(pathOf(id), usage.value);
   return (
     <Card
       id="key"

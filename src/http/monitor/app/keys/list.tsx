@@ -15,7 +15,7 @@ export function KeyList() {
   const cursor = useCursor();
   const list = useResource<Page<"keys", Key>>(
     `/api-keys?limit=25&includeRevoked=${isAll}${cursor.query}`,
-    usage.value?.costUsd,
+    usage.value,
   );
   return (
     <Card

@@ -1,44 +1,60 @@
 // The only stream of the page (`GET /live`): the whole state, and then its changes.
 
+import { effect, untracked } from "@preact/signals";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
 import { ApiError, key, request } from "../api/client.ts";
 import type { Live } from "../api/wire.ts";
 import type { FirstLive } from "../early.ts";
 import { applyPatch } from "./patch.ts";
-import { connection, live, take } from "./state.ts";
+import { connection, live, now, take } from "./state.ts";
 
 const LONGEST_WAIT_MS = 15_000;
 const FIRST_WAIT_MS = 500;
+/** The server sends something at least every ten seconds. */
+const MOST_SILENT_SECONDS = 30;
 
 /** Follows the live state until the returned function is called. */
 export function follow(): () => void {
   let first = takeFirst();
-  const abort = first?.abort ?? new AbortController();
+  /** The one attempt or stream that counts: what another still delivers is older. */
+  let current = new AbortController();
   let waitMs = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let silentSeconds = 0;
 
   /** Reads the stream until it ends, which happens only if the connection or the server ends. */
   async function open(): Promise<void> {
+    clearTimeout(timer);
+    current.abort();
+    const mine = first?.abort ?? new AbortController();
+    current = mine;
+    silentSeconds = 0;
     try {
       // With `fetch`, which sends the key. An `EventSource` would need a token first.
       const sent = first?.answer;
       first = undefined;
-      const { body } = await request("GET", "/live", { signal: abort.signal, sent });
+      const { body } = await request("GET", "/live", { signal: mine.signal, sent });
       const events = body
-        ?.pipeThrough(new TextDecoderStream())
+        ?.pipeThrough(new TransformStream({ transform: heard }))
+        .pipeThrough(new TextDecoderStream())
         .pipeThrough(new EventSourceParserStream())
         .getReader();
       for (;;) {
         const { value, done } = (await events?.read()) ?? { value: undefined, done: true };
-        if (done) break;
+        if (done || current !== mine) break;
         show(value.event ?? "", value.data);
       }
     } catch (error) {
       // The key is no longer valid, and the session has ended.
       if (error instanceof ApiError && error.status === 401) return;
     }
-    later();
+    if (current === mine && !mine.signal.aborted) later();
+  }
+
+  function heard(chunk: BufferSource, out: TransformStreamDefaultController<BufferSource>): void {
+    silentSeconds = 0;
+    out.enqueue(chunk);
   }
 
   function show(event: string, data: string): void {
@@ -50,9 +66,7 @@ export function follow(): () => void {
   }
 
   function later(): void {
-    if (abort.signal.aborted) return;
     connection.value = "down";
-    clearTimeout(timer);
     timer = setTimeout(open, waitMs);
     waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
   }
@@ -60,15 +74,22 @@ export function follow(): () => void {
   /** The browser knows earlier than a timer when the network is back. */
   function onOnline(): void {
     if (connection.value !== "down") return;
-    clearTimeout(timer);
     waitMs = FIRST_WAIT_MS;
-    timer = setTimeout(open, 0);
+    void open();
   }
 
+  // A network can vanish without ending its connections. The seconds are those of a page that somebody sees.
+  const unwatch = effect(() => {
+    void now.value;
+    if (connection.value !== "live" || ++silentSeconds <= MOST_SILENT_SECONDS) return;
+    connection.value = "down";
+    void untracked(open);
+  });
   addEventListener("online", onOnline);
   void open();
   return () => {
-    abort.abort();
+    current.abort();
+    unwatch();
     removeEventListener("online", onOnline);
     clearTimeout(timer);
     take(undefined);

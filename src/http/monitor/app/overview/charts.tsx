@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 
 import type { Metrics } from "../api/wire.ts";
 import { ends, now, tasks } from "../live/state.ts";
+import { replaceQuery, route } from "../shell/router.ts";
 import { Card, Failed, Loading } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { CHARTS, type Chart, chartOptions, dataOf, legendAt } from "./chart-options.ts";
@@ -11,7 +12,8 @@ const PERIODS = ["hour", "day", "week", "month"] as const;
 const HEIGHT = 150;
 
 export function Charts() {
-  const [period, setPeriod] = useState<(typeof PERIODS)[number]>("hour");
+  const asked = route.value.query.get("period");
+  const period = PERIODS.find((name) => name === asked) ?? "hour";
   const isMoving = (tasks.value?.running ?? 0) > 0;
   // Fetched again when a new step begins and something has ended, never by time alone.
   const step = Math.floor(now.value / 15_000);
@@ -33,7 +35,7 @@ export function Charts() {
               key={name}
               type="button"
               aria-pressed={name === period}
-              onClick={() => setPeriod(name)}
+              onClick={() => replaceQuery({ period: name === "hour" ? "" : name })}
             >
               {name}
             </button>

@@ -45,7 +45,7 @@ function figures(): Tile[] | undefined {
     {
       name: "Pace",
       value: `${rate(r.endedPerMinute)}/min`,
-      unit: `${rate(r.completedPerMinute)}/min over 5 min`,
+      unit: `5 min: ${rate(r.completedPerMinute)}/min`,
     },
     { name: "Done", value: count(t.completed), unit: `of ${count(t.total)} tasks` },
     {

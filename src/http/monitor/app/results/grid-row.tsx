@@ -34,7 +34,7 @@ export function GridHead({ columns }: { columns: Columns }) {
             {name}
           </th>
         ))}
-        <th scope="col" class="num">
+        <th scope="col" class="num cost">
           Cost
         </th>
         <th scope="col" class="num">
@@ -106,7 +106,7 @@ export function GridRow({ index, row, columns, isActive, isSelected, focus, togg
           </td>
         );
       })}
-      <td class="num">{row ? money(row.costUsd) : ""}</td>
+      <td class="num cost">{row ? money(row.costUsd) : ""}</td>
       <td class="num">{row?.durationMs === null || !row ? "" : duration(row.durationMs / 1000)}</td>
     </tr>
   );

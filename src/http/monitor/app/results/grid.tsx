@@ -144,7 +144,7 @@ export function Grid({ source, total, batch, selected, select, open }: Props) {
 function widthOf(columns: Columns): string {
   const { widths = [] } = columns ?? {};
   const characters = widths.reduce((sum, one) => sum + one, 0);
-  return `max(100%, calc(24.4rem + ${characters}ch + ${widths.length * 1.3}rem))`;
+  return `max(100%, calc(25.4rem + ${characters}ch + ${widths.length * 1.3}rem))`;
 }
 
 function isControl(target: EventTarget | null): boolean {

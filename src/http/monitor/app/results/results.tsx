@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { Batch, LiveBatch } from "../api/wire.ts";
 import { Downloads } from "../batches/actions.tsx";
@@ -27,13 +27,20 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
     [batch.id, status, contains],
   );
   useEffect(() => source.stop, [source]);
+  /** The text that this field has put into the address. What was typed since then must not be replaced by it. */
+  const written = useRef(contains);
   // After a navigation the address may contain another text.
   useEffect(() => {
-    if (typed.trim() !== contains) setTyped(contains);
+    if (written.current !== contains) setTyped(contains);
+    written.current = contains;
   }, [contains]);
   useEffect(() => {
-    if (typed.trim() === contains) return undefined;
-    const timer = setTimeout(() => replaceQuery({ q: typed.trim() }), TYPING_MS);
+    const text = typed.trim();
+    if (text === contains) return undefined;
+    const timer = setTimeout(() => {
+      written.current = text;
+      replaceQuery({ q: text });
+    }, TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);
   const total = source.isFiltered ? source.found.value : live.progress.total;

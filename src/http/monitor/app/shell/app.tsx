@@ -28,6 +28,8 @@ const PAGES = {
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };
 
+const AGAIN_MS = 1000;
+
 export function App() {
   if (key.value === undefined) return <Login />;
   return <Session key={key.value} />;
@@ -37,9 +39,7 @@ export function App() {
 function Session() {
   const isDown = connection.value === "down";
   // Read again when the connection is back: the server may have another version by then.
-  useEffect(() => {
-    if (!isDown) void readStatus();
-  }, [isDown]);
+  useEffect(() => (isDown ? undefined : readStatus()), [isDown]);
   return (
     <div class="shell">
       <Header />
@@ -52,14 +52,28 @@ function Session() {
   );
 }
 
-async function readStatus(): Promise<void> {
-  try {
-    const read = await get<Status>("/status");
-    scopes.value = read.caller.scopes as typeof scopes.value;
-    status.value = read;
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
+/** Reads the status until there is an answer, because what the key may do is unknown before, or until it is stopped. */
+function readStatus(): () => void {
+  const abort = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  async function read(): Promise<void> {
+    try {
+      const answer = await get<Status>("/status", abort.signal);
+      // The session may have ended in the meantime, and another one begun.
+      if (abort.signal.aborted) return;
+      scopes.value = answer.caller.scopes as typeof scopes.value;
+      status.value = answer;
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      timer = setTimeout(read, AGAIN_MS);
+    }
   }
+  void read();
+  return () => {
+    abort.abort();
+    clearTimeout(timer);
+  };
 }
 
 function Page() {

@@ -9,7 +9,7 @@ export function Login() {
   const [error, setError] = useState("");
   const [token] = useState(() => takeToken());
   useEffect(() => {
-    if (token) redeem(token).catch((problem: unknown) => setError(String(problem)));
+    if (token) redeem(token).catch(() => setError("The server cannot be reached"));
   }, []);
 
   async function submit(event: Event): Promise<void> {

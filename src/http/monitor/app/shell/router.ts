@@ -6,7 +6,11 @@ import { computed, signal } from "@preact/signals";
 export type Route = { parts: string[]; query: URLSearchParams };
 
 const hash = signal(location.hash);
-addEventListener("hashchange", () => (hash.value = location.hash));
+let isGoingBack = false;
+addEventListener("hashchange", () => {
+  hash.value = location.hash;
+  isGoingBack = false;
+});
 
 export const route = computed((): Route => {
   const [path = "", query = ""] = hash.value.replace(/^#\/?/, "").split("?");
@@ -53,8 +57,12 @@ export function openAbove(changes: Changes): void {
 
 /** Closes it by going back, or, if the page was opened with this address, by a change of the query. */
 export function closeAbove(changes: Changes): void {
-  if ((history.state as { isAbove?: true } | null)?.isAbove) history.back();
-  else replaceQuery(changes);
+  // The browser goes back some moments later. A second Escape until then must not leave the page.
+  if (isGoingBack) return;
+  if ((history.state as { isAbove?: true } | null)?.isAbove) {
+    isGoingBack = true;
+    history.back();
+  } else replaceQuery(changes);
 }
 
 function changed(changes: Changes): string {

@@ -53,7 +53,11 @@ export function TaskView({ id, changed }: Props) {
           )}
           <h3>Request</h3>
           {data.messages?.map((message, i) => (
-            <pre key={i} dir="auto">{`${message["role"]}: ${textOf(message["content"])}`}</pre>
+            // The role is not in the text, whose own first letter gives its direction.
+            <div key={i}>
+              <p class="hint">{String(message["role"])}</p>
+              <pre dir="auto">{textOf(message["content"])}</pre>
+            </div>
           )) ?? <pre dir="auto">{data.prompt ?? ""}</pre>}
           <h3>Timeline</h3>
           <Shown of={executions}>

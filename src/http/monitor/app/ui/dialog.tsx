@@ -9,7 +9,10 @@ type Props = {
   children: ComponentChildren;
 };
 
-/** A dialog, open while it is rendered. Escape and a press outside close it; the focus returns to where it was. */
+/**
+ * A dialog, open while it is rendered. Escape closes it, and so does a press outside a drawer; a form keeps what was typed
+ * into it. The focus returns to where it was.
+ */
 export function Dialog({ title, kind = "form", onClose, actions, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
@@ -32,7 +35,7 @@ export function Dialog({ title, kind = "form", onClose, actions, children }: Pro
         onClose();
       }}
       onMouseDown={(event) => {
-        if (event.target === ref.current) onClose();
+        if (kind === "drawer" && event.target === ref.current) onClose();
       }}
     >
       <header>

@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const CLOCK = {
   month: "short",
   day: "numeric",
@@ -26,7 +27,7 @@ export function rate(perMinute: number): string {
 export function money(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return "–";
   if (usd === 0) return "$0";
-  return usd < 0.01 ? `$${usd.toPrecision(2)}` : `$${usd.toFixed(2)}`;
+  return usd < 0.01 ? `$${usd.toPrecision(2)}` : `$${cents.format(usd)}`;
 }
 
 export function moneyRange(min: number, max: number): string {

@@ -13,6 +13,7 @@ export function lazily(load: () => Promise<FunctionComponent>): FunctionComponen
     const [Found, setFound] = useState(() => loaded);
     const [isFailed, setFailed] = useState(false);
     const get = async () => {
+      setFailed(false);
       try {
         const component = (loaded ??= await load());
         setFound(() => component);

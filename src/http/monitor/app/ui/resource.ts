@@ -3,16 +3,13 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, get } from "../api/client.ts";
 import { connection } from "../live/state.ts";
 
-export type Resource<T> = {
-  data: T | undefined;
-  error: ApiError | undefined;
-  isLoading: boolean;
-  refresh: () => void;
-};
+type State<T> = { data: T | undefined; error: ApiError | undefined; isLoading: boolean };
+export type Resource<T> = State<T> & { refresh: () => void };
 
 const LEAST_MS = 1000;
 
-let isHeld = false;
+/** How many actions run that may delete the shown resource. */
+let held = 0;
 /** The time for the page to leave a removed resource. */
 const HOLD_MS = 100;
 
@@ -21,11 +18,11 @@ const HOLD_MS = 100;
  * would not be found.
  */
 export async function holdWhile(run: () => Promise<unknown>): Promise<void> {
-  isHeld = true;
+  held++;
   try {
     await run();
   } finally {
-    setTimeout(() => (isHeld = false), HOLD_MS);
+    setTimeout(() => held--, HOLD_MS);
   }
 }
 
@@ -34,57 +31,100 @@ export async function holdWhile(run: () => Promise<unknown>): Promise<void> {
  * second, and never by a timer. The old data stay while it loads, and if it fails.
  */
 export function useResource<T>(path: string | null, revision: unknown = 0): Resource<T> {
-  const [state, setState] = useState<Omit<Resource<T>, "refresh">>(nothing);
-  const asked = useRef<{ path: string | null; at: number }>({ path: null, at: -Infinity });
-  const [turn, setTurn] = useState(0);
+  const [shown, setShown] = useState<State<T> & { path: string | null }>({ ...nothing(), path });
+  const loader = useRef<Loader>(undefined);
+  // The data of an earlier path are not those of this one.
+  const { data, error, isLoading } = shown.path === path ? shown : nothing<T>();
 
   useEffect(() => {
     if (path === null) return undefined;
-    const isOther = asked.current.path !== path;
-    if (isOther) setState(nothing());
-    const waitMs = isOther ? 0 : Math.max(0, LEAST_MS - (performance.now() - asked.current.at));
-    const abort = new AbortController();
-    const ask = async () => {
-      if (isHeld && !isOther) {
-        timer = setTimeout(ask, HOLD_MS);
-        return;
-      }
-      asked.current = { path, at: performance.now() };
-      try {
-        const data = await get<T>(path, abort.signal);
-        if (!abort.signal.aborted) setState({ data, error: undefined, isLoading: false });
-      } catch (error) {
-        if (abort.signal.aborted || !(error instanceof ApiError)) return;
-        setState(({ data }) => ({ data, error, isLoading: false }));
-      }
-    };
-    let timer = setTimeout(ask, waitMs);
+    const mine = createLoader<T>(path, (state) =>
+      setShown((before) => ({ ...state(before.path === path ? before.data : undefined), path })),
+    );
+    loader.current = mine;
     return () => {
-      clearTimeout(timer);
-      abort.abort();
+      mine.stop();
+      loader.current = undefined;
     };
-  }, [path, revision, turn]);
+  }, [path]);
+  useEffect(() => loader.current?.changed(), [path, revision]);
 
   // A failed request is sent again when the connection is back.
-  const isBack = connection.value === "live" && isUnreached(state.error);
+  const isBack = connection.value === "live" && isUnreached(error);
   useEffect(() => {
-    if (isBack) setTurn((n) => n + 1);
+    if (isBack) loader.current?.changed();
   }, [isBack]);
 
-  const refresh = useCallback(() => {
-    asked.current.at = -Infinity;
-    setTurn((n) => n + 1);
-  }, []);
-  return { ...state, refresh };
+  const refresh = useCallback(() => loader.current?.refresh(), []);
+  return { data, error, isLoading, refresh };
+}
+
+type Loader = ReturnType<typeof createLoader>;
+
+/**
+ * Loads one path, once at a time. A change that arrives during a load is followed by another load: the answer may be
+ * older than the change. The load itself is not stopped, because under constant changes none would ever end.
+ */
+function createLoader<T>(path: string, show: (state: (old: T | undefined) => State<T>) => void) {
+  let current: AbortController | undefined;
+  let isOvertaken = false;
+  let at = -Infinity;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  async function load(): Promise<void> {
+    if (held > 0 && at !== -Infinity) {
+      timer = setTimeout(load, HOLD_MS);
+      return;
+    }
+    const mine = new AbortController();
+    current = mine;
+    isOvertaken = false;
+    at = performance.now();
+    try {
+      const data = await get<T>(path, mine.signal);
+      if (current === mine) show(() => ({ data, error: undefined, isLoading: false }));
+    } catch (error) {
+      if (current === mine && error instanceof ApiError)
+        show((data) => ({ data, error, isLoading: false }));
+    }
+    if (current !== mine) return;
+    current = undefined;
+    if (isOvertaken) changed();
+  }
+
+  function changed(): void {
+    if (current) {
+      isOvertaken = true;
+      return;
+    }
+    clearTimeout(timer);
+    timer = setTimeout(load, Math.max(0, LEAST_MS - (performance.now() - at)));
+  }
+
+  function stop(): void {
+    clearTimeout(timer);
+    current?.abort();
+    current = undefined;
+  }
+
+  return {
+    changed,
+    /** Loads it now. What is under way is older than the action of the user, and may never be answered. */
+    refresh(): void {
+      stop();
+      timer = setTimeout(load, 0);
+    },
+    stop,
+  };
 }
 
 /** Whether there was no answer, or only one of a proxy that got none. */
-function isUnreached(error: ApiError | undefined): boolean {
+export function isUnreached(error: ApiError | undefined): boolean {
   return (
     error !== undefined && (error.status === 0 || error.status === 502 || error.status === 504)
   );
 }
 
-function nothing<T>(): Omit<Resource<T>, "refresh"> {
+function nothing<T>(): State<T> {
   return { data: undefined, error: undefined, isLoading: true };
 }

@@ -8,7 +8,7 @@ import { Badge } from "../ui/badge.tsx";
 import { SelectField } from "../ui/field.tsx";
 import { duration } from "../ui/format.ts";
 import { Pager, useCursor } from "../ui/pager.tsx";
-import { Card, Empty, Shown } from "../ui/panel.tsx";
+import { Card, Empty, Failed, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Ago, Time } from "../ui/time.tsx";
@@ -24,13 +24,19 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
   const cursor = useCursor();
   // The live stream has no single deliveries, so one in progress is polled until it has ended.
   const [underWay, setUnderWay] = useState(false);
+  const revision = `${sent} ${ends.value} ${JSON.stringify(live.value)} ${underWay ? now.value : ""}`;
   const list = useResource<Page<"deliveries", Delivery>>(
     `${pathOf(id)}/deliveries?limit=25${status && `&status=${status}`}${cursor.query}`,
-    `${sent} ${ends.value} ${JSON.stringify(live.value)} ${underWay ? now.value : ""}`,
+    revision,
   );
   const isUnderWay = list.data?.deliveries.some(isDue) ?? false;
   useEffect(() => setUnderWay(isUnderWay), [isUnderWay]);
-  const found = list.data?.deliveries.find((one) => one.id === shown);
+  // The open one may be on another page, or leave this one while it is read.
+  const single = useResource<Delivery>(
+    shown && `${pathOf(id)}/deliveries/${encodeURIComponent(shown)}`,
+    revision,
+  );
+  const found = list.data?.deliveries.find((one) => one.id === shown) ?? single.data;
   const search = Object.fromEntries(query);
   return (
     <Card
@@ -95,6 +101,7 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
           )
         }
       </Shown>
+      {!found && single.error && <Failed error={single.error} retry={single.refresh} />}
       {found && (
         <DeliveryDrawer
           id={id}

@@ -1,7 +1,8 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { addressOf, download } from "../api/client.ts";
 import { Action } from "../ui/action.tsx";
+import { copyFrom } from "../ui/clipboard.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { SelectField } from "../ui/field.tsx";
 import { toast } from "../ui/toast.tsx";
@@ -10,6 +11,7 @@ import { LANGUAGES, type Language, programFor } from "./programs.ts";
 
 /** The same run as a program. */
 export function CopyAs({ config, close }: { config: Record<string, unknown>; close: () => void }) {
+  const program = useRef<HTMLPreElement>(null);
   const [language, setLanguage] = useState<Language>("curl");
   const { file, isDryRun } = draft.value;
   const text = programFor(language, {
@@ -27,7 +29,7 @@ export function CopyAs({ config, close }: { config: Record<string, unknown>; clo
           options={LANGUAGES}
           onInput={(value) => setLanguage(value as Language)}
         />
-        <pre tabindex={0} aria-label="Program">
+        <pre ref={program} tabindex={0} aria-label="Program">
           {text}
         </pre>
         {file && (
@@ -45,8 +47,8 @@ export function CopyAs({ config, close }: { config: Record<string, unknown>; clo
             type="button"
             class="primary"
             onClick={async () => {
-              await navigator.clipboard.writeText(text);
-              toast("Copied");
+              const isCopied = await copyFrom(program.current);
+              toast(isCopied ? "Copied" : "The browser does not copy it: it is selected");
             }}
           >
             Copy

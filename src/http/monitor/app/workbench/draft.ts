@@ -2,6 +2,9 @@
 
 import { effect, signal } from "@preact/signals";
 
+import { ended, key } from "../api/client.ts";
+import { draftName } from "../api/key-name.ts";
+
 export type Draft = {
   file: { id: string; name: string } | undefined;
   prompt: string;
@@ -43,10 +46,16 @@ const EMPTY: Draft = {
   pilot: undefined,
 };
 
-const NAME = `gpt-task-runner-draft ${new URL("..", import.meta.url).pathname}`;
+const NAME = draftName(new URL("..", import.meta.url));
 
 export const draft = signal<Draft>(restore());
-effect(() => sessionStorage.setItem(NAME, JSON.stringify(draft.value)));
+effect(() => {
+  if (draft.value === EMPTY) sessionStorage.removeItem(NAME);
+  else sessionStorage.setItem(NAME, JSON.stringify(draft.value));
+});
+effect(() => {
+  if (key.value === undefined && ended.value === "") startAnew();
+});
 
 export function change(changes: Partial<Draft>): void {
   draft.value = { ...draft.value, ...changes };

@@ -2,10 +2,12 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ApiError, call } from "../api/client.ts";
 import type { Preview } from "../api/wire.ts";
+import { connection } from "../live/state.ts";
+import { isUnreached } from "../ui/resource.ts";
 
 const TYPING_MS = 350;
 
-type State = { data: Preview | undefined; error: string; isLoading: boolean };
+type State = { data: Preview | undefined; error: string; isLoading: boolean; isLost?: boolean };
 
 /** The preview of the table with this configuration, some moments after its last change. */
 export function usePreview(
@@ -15,6 +17,7 @@ export function usePreview(
 ): State {
   const [state, setState] = useState<State>({ data: undefined, error: "", isLoading: false });
   const file = useRef<string | undefined>(undefined);
+  const [turn, setTurn] = useState(0);
   const asked = JSON.stringify([inputFile, config, from, limit]);
   useEffect(() => {
     if (inputFile === undefined || config === undefined) {
@@ -33,12 +36,17 @@ export function usePreview(
           { inputFile, config, from, limit },
           { signal: abort.signal },
         );
-        setState({ data, error: "", isLoading: false });
+        if (!abort.signal.aborted) setState({ data, error: "", isLoading: false });
       } catch (error) {
         if (abort.signal.aborted || !(error instanceof ApiError)) return;
         // The name of the API's field for the table says nothing to a reader of the page.
         const aboutTable = error.issues.find(({ path }) => path === "inputFile")?.message;
-        setState(({ data }) => ({ data, error: aboutTable ?? error.message, isLoading: false }));
+        setState(({ data }) => ({
+          data,
+          error: aboutTable ?? error.message,
+          isLoading: false,
+          isLost: isUnreached(error),
+        }));
       }
     };
     const timer = setTimeout(ask, isNew ? 0 : TYPING_MS);
@@ -46,6 +54,11 @@ export function usePreview(
       clearTimeout(timer);
       abort.abort();
     };
-  }, [asked]);
+  }, [asked, turn]);
+  // A request without an answer is sent again when the connection is back.
+  const isLive = connection.value === "live";
+  useEffect(() => {
+    if (isLive && state.isLost) setTurn((n) => n + 1);
+  }, [isLive]);
   return state;
 }

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { call, post } from "../api/client.ts";
 import type { Estimate, Preview } from "../api/wire.ts";
@@ -24,6 +24,9 @@ type Props = {
 
 /** The estimate, always visible, and the buttons that run it. */
 export function RunBar({ preview, config, problem }: Props) {
+  /** Whether a run is being created or started: a press of the other button would create it twice. */
+  const isBusy = useRef(false);
+  const [isStarting, setStarting] = useState(false);
   const [dialog, setDialog] = useState<"schedule" | "copy" | undefined>();
   const current = draft.value;
   const estimate = preview?.estimate;
@@ -50,10 +53,10 @@ export function RunBar({ preview, config, problem }: Props) {
           placeholder="no limit"
           onInput={(maxCostUsd) => change({ maxCostUsd })}
         />
-        <Action kind="normal" isDisabled={!isReady} run={tryRows}>
+        <Action kind="normal" isDisabled={!isReady || isStarting} run={alone(tryRows)}>
           Try {TRIED_ROWS} rows
         </Action>
-        <Action kind="primary" isDisabled={!isReady} run={runAll}>
+        <Action kind="primary" isDisabled={!isReady || isStarting} run={alone(runAll)}>
           Run all
         </Action>
         <Action kind="normal" isDisabled={!isReady} run={() => setDialog("schedule")}>
@@ -70,6 +73,21 @@ export function RunBar({ preview, config, problem }: Props) {
     </section>
   );
 
+  function alone(run: () => Promise<void>) {
+    return async () => {
+      if (isBusy.current) return;
+      isBusy.current = true;
+      setStarting(true);
+      try {
+        await run();
+      } finally {
+        isBusy.current = false;
+        setStarting(false);
+      }
+    };
+  }
+
+  /** The batch of this draft. If it could be created but not started, the next attempt starts the same one. */
   async function create(): Promise<string> {
     const { file, name } = current;
     const { id } = await post<{ id: string }>("/batches", {
@@ -77,6 +95,8 @@ export function RunBar({ preview, config, problem }: Props) {
       inputFile: file?.id,
       config,
     });
+    // The user may have chosen another table in the meantime.
+    if (draft.value.file?.id === file?.id) change({ pilot: { id, of: fingerprint(current) } });
     return id;
   }
 
@@ -86,7 +106,6 @@ export function RunBar({ preview, config, problem }: Props) {
       limit: TRIED_ROWS,
       isDryRun: current.isDryRun,
     });
-    change({ pilot: { id, of: fingerprint(current) } });
     toast(`${TRIED_ROWS} rows have started`);
     // Their answers appear there.
     document.getElementById("first-rows")?.scrollIntoView({ block: "nearest" });
@@ -101,7 +120,7 @@ export function RunBar({ preview, config, problem }: Props) {
       await call("PATCH", path, { maxCostUsd, ...(maxConcurrency ? { maxConcurrency } : {}) });
     }
     await post(`${path}/execute`, { isDryRun: current.isDryRun });
-    change({ pilot: undefined });
+    if (draft.value.pilot?.id === id) change({ pilot: undefined });
     go(href(["batches", id]));
   }
 }
@@ -119,11 +138,9 @@ type EstimatedProps = {
 };
 
 function Estimated({ estimate, isWhole, pilot }: EstimatedProps) {
-  const reported = pilot && batches.value?.[pilot]?.progress;
-  const ended = reported ? reported.completed + reported.failed : 0;
   const measured = useResource<Estimate>(
     pilot ? `/batches/${encodeURIComponent(pilot)}/estimate` : null,
-    ended,
+    pilot && batches.value?.[pilot]?.progress,
   ).data?.measured;
   const { tasks, promptTokens, completionTokens, costUsd, durationSeconds, unpricedModels } =
     estimate;

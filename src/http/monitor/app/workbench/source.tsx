@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { call } from "../api/client.ts";
 import type { Preview } from "../api/wire.ts";
-import { describe } from "../ui/form.tsx";
 import { count, plural } from "../ui/format.ts";
-import { change, draft } from "./draft.ts";
+import { Meter } from "../ui/meter.tsx";
+import { chooseFile, stopUpload, uploading, uploadProblem } from "./choose.ts";
+import { draft } from "./draft.ts";
 import { type Problem, ProblemText } from "./problem.tsx";
 
 const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
@@ -13,22 +13,7 @@ const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
 export function Source({ preview, problem }: { preview: Preview | undefined; problem: Problem }) {
   const chooser = useRef<HTMLInputElement>(null);
   const [isOver, setOver] = useState(false);
-  const [reported, setReported] = useState("");
   const { file } = draft.value;
-
-  async function take(chosen: File | undefined): Promise<void> {
-    if (!chosen) return;
-    setReported(`Uploading ${chosen.name}…`);
-    try {
-      const body = new FormData();
-      body.append("file", chosen, chosen.name);
-      const { id } = await call<{ id: string }>("POST", "/files", body);
-      change({ file: { id, name: chosen.name }, row: 1, pilot: undefined });
-      setReported("");
-    } catch (problem) {
-      setReported(describe(problem));
-    }
-  }
 
   useEffect(() => {
     const paste = (event: ClipboardEvent) => {
@@ -38,7 +23,7 @@ export function Source({ preview, problem }: { preview: Preview | undefined; pro
         event.clipboardData?.files[0] ?? rangeOf(event.clipboardData?.getData("text/plain"));
       if (!chosen) return;
       event.preventDefault();
-      void take(chosen);
+      void chooseFile(chosen);
     };
     document.addEventListener("paste", paste);
     return () => document.removeEventListener("paste", paste);
@@ -56,7 +41,8 @@ export function Source({ preview, problem }: { preview: Preview | undefined; pro
       onDrop={(event) => {
         event.preventDefault();
         setOver(false);
-        void take(event.dataTransfer?.files[0]);
+        const dropped = event.dataTransfer?.files[0];
+        if (dropped) void chooseFile(dropped);
       }}
     >
       <div class="panel">
@@ -68,7 +54,8 @@ export function Source({ preview, problem }: { preview: Preview | undefined; pro
           aria-label="Table file"
           accept={TYPES}
           onChange={(event) => {
-            void take(event.currentTarget.files?.[0]);
+            const chosen = event.currentTarget.files?.[0];
+            if (chosen) void chooseFile(chosen);
             event.currentTarget.value = "";
           }}
         />
@@ -92,19 +79,38 @@ export function Source({ preview, problem }: { preview: Preview | undefined; pro
             </span>
           )}
         </p>
-        {reported ? (
-          <p class={reported.startsWith("Uploading") ? "quiet" : "error"} role="alert">
-            {reported}
+        <Upload />
+        {preview?.warning && (
+          <p class="warning" role="status" dir="auto">
+            {preview.warning}
           </p>
-        ) : (
-          problem.text && (
-            <p role="alert">
+        )}
+        {!uploading.value && (uploadProblem.value || problem.text) && (
+          <p role="alert">
+            {uploadProblem.value ? (
+              <span class="error">{uploadProblem}</span>
+            ) : (
               <ProblemText {...problem} />
-            </p>
-          )
+            )}
+          </p>
         )}
       </div>
     </section>
+  );
+}
+
+function Upload() {
+  const under = uploading.value;
+  if (!under) return null;
+  const percent = `${Math.round(under.share * 100)} %`;
+  return (
+    <div class="actions">
+      <span role="status">Uploading {under.name}…</span>
+      <Meter value={under.share} most={1} label={`Upload of ${under.name}`} text={percent} />
+      <button type="button" class="small" onClick={stopUpload}>
+        Stop
+      </button>
+    </div>
   );
 }
 

@@ -17,10 +17,9 @@ export function TablePreview({
 }) {
   const { pilot, row: chosen } = draft.value;
   const isOld = pilot !== undefined && pilot.of !== safeFingerprint();
-  const reported = pilot && batches.value?.[pilot.id]?.progress;
   const tried = useResource<BatchRows>(
     pilot ? `/batches/${encodeURIComponent(pilot.id)}/rows?limit=20` : null,
-    reported ? reported.completed + reported.failed : 0,
+    pilot && batches.value?.[pilot.id]?.progress,
   );
   const answers = (tried.data?.columns ?? []).slice(tried.data?.inputs ?? 0);
   if (!preview) return isLoading ? <Loading /> : null;

@@ -3,8 +3,9 @@ import { useMemo } from "preact/hooks";
 import { may } from "../api/client.ts";
 import { Empty } from "../ui/panel.tsx";
 import { Answers } from "./answers.tsx";
+import { startOver } from "./choose.ts";
 import { Composed } from "./composed.tsx";
-import { configOf, draft, startAnew } from "./draft.ts";
+import { configOf, draft } from "./draft.ts";
 import { ModelChoice } from "./model.tsx";
 import { usePreview } from "./preview.ts";
 import { NO_PROBLEM } from "./problem.tsx";
@@ -18,7 +19,9 @@ import { TablePreview } from "./table.tsx";
 export function Workbench() {
   const current = draft.value;
   const { config, problem } = useMemo(() => tryConfig(), [current]);
-  const preview = usePreview(current.file?.id, config, { from: 1, limit: 20 });
+  // The table can be shown before the schema of the answers is valid.
+  const shown = config ?? configOf({ ...current, answerKind: "text" });
+  const preview = usePreview(current.file?.id, shown, { from: 1, limit: 20 });
   if (!may("write")) return <Empty>This key may only read.</Empty>;
   const refused = { text: preview.error, isOld: preview.isLoading };
   const columns = preview.data?.columns ?? [];
@@ -28,7 +31,7 @@ export function Workbench() {
         <h2>New run</h2>
         <span class="spring" />
         <a href="#/tasks">One task instead</a>
-        <button type="button" class="small" onClick={startAnew}>
+        <button type="button" class="small" onClick={startOver}>
           Start over
         </button>
       </div>
@@ -48,7 +51,7 @@ export function Workbench() {
                 <Settings />
               </div>
             </section>
-            <Composed preview={preview.data} isLoading={preview.isLoading} config={config} />
+            <Composed preview={preview.data} isLoading={preview.isLoading} config={shown} />
           </div>
           <RunBar
             preview={preview.data}
