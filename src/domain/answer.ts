@@ -1,5 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
-import { finishOf } from "./finish.ts";
+import { finishOf, finishWordIn } from "./finish.ts";
 import type { Endpoint } from "./request.ts";
 import { readUsage, type Usage, type UsageReport } from "./usage.ts";
 
@@ -64,7 +64,7 @@ const READERS: Partial<Record<Endpoint, (response: JsonObject) => Reported | und
     if (!choice) return undefined;
     return {
       content: textOrNull(choice["text"]) ?? readChoice(choice).content,
-      finish: textOrNull(choice["finish_reason"]),
+      finish: finishWordIn(choice),
     };
   },
   "/v1/responses": (response) => {
@@ -111,20 +111,42 @@ function readChoice(choice: JsonObject): Reported {
   // `function_call`, the predecessor of `tool_calls`.
   const call = message["function_call"];
   return {
-    content: contentText(message["content"]) ?? textOrNull(choice["text"]),
+    content:
+      textOrNull(contentText(message["content"])) ??
+      textOrNull(choice["text"]) ??
+      mediaText(message) ??
+      contentText(message["content"]),
     reasoning:
       contentText(message["reasoning_content"]) ??
       contentText(message["reasoning"]) ??
+      contentText(message["thinking"]) ??
       thoughtText(message["content"]),
     refusal: textOrNull(message["refusal"]),
-    finish: textOrNull(choice["finish_reason"]) ?? textOrNull(choice["finishReason"]),
+    finish: finishWordIn(choice),
     toolCalls:
-      Array.isArray(calls) && calls.length > 0
-        ? calls
-        : isJsonObject(call)
-          ? [{ type: "function", function: call }]
-          : null,
+      callsIn(calls) ?? (isJsonObject(call) ? [{ type: "function", function: call }] : null),
   };
+}
+
+/** Hugging Face's server may send one call instead of a list, and arguments that are not a text. */
+function callsIn(value: Json | undefined): Json[] | null {
+  const calls = Array.isArray(value) ? value : isJsonObject(value) ? [value] : [];
+  return calls.length === 0 ? null : calls.map(withTextArguments);
+}
+
+function withTextArguments(call: Json): Json {
+  const fn = isJsonObject(call) ? call["function"] : undefined;
+  if (!isJsonObject(call) || !isJsonObject(fn) || !isJsonObject(fn["arguments"])) return call;
+  return { ...call, function: { ...fn, arguments: JSON.stringify(fn["arguments"]) } };
+}
+
+/** What a message without text has instead: the transcript of speech, or the addresses of images. */
+function mediaText({ audio, images }: JsonObject): string | null {
+  const transcript = isJsonObject(audio) ? textOrNull(audio["transcript"]) : null;
+  const urls = objectsIn(images).map(({ image_url: image }) =>
+    isJsonObject(image) ? textOrNull(image["url"]) : textOrNull(image),
+  );
+  return transcript ?? textOrNull(urls.filter((url) => url !== null).join("\n"));
 }
 
 function saysSomething({ content, toolCalls, refusal }: Reported): boolean {
@@ -199,7 +221,9 @@ function isThought(part: Json): boolean {
 
 function partText(part: Json): string {
   if (typeof part === "string") return part;
-  return isJsonObject(part) && typeof part["text"] === "string" ? part["text"] : "";
+  if (!isJsonObject(part)) return "";
+  const { text } = part;
+  return textOrNull(isJsonObject(text) ? text["value"] : text) ?? "";
 }
 
 function joined(texts: (string | null)[]): string | null {

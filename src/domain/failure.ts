@@ -92,7 +92,9 @@ export function isWaiting(cause: Cause): boolean {
 }
 
 /** Statuses by which a gateway says that the provider behind it is down or accepts no requests for now. */
-const NOBODY_THERE: ReadonlySet<number> = new Set([502, 503, 504, 521, 522, 523, 529]);
+const NOBODY_THERE: ReadonlySet<number> = new Set([
+  502, 503, 504, 521, 522, 523, 525, 526, 529, 530,
+]);
 
 /** Whether a call did not reach the provider, so its request cannot be the reason. */
 export function reachedNobody(failure: Pick<Failure, "cause" | "providerStatus">): boolean {

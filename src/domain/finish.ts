@@ -1,3 +1,5 @@
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
+
 /** Why an answer ended, in OpenAI's words; `null` if the provider gave no reason. */
 export type Finish = "stop" | "length" | "tool_calls" | "content_filter" | "error";
 
@@ -30,6 +32,7 @@ const WORDS: Record<Finish, readonly string[]> = {
     "refusal",
     "guardrail_intervened",
     "guardrails",
+    "model_armor",
     "violation",
     "error_toxic",
   ],
@@ -55,4 +58,13 @@ export function finishOf(word: string | null): Finish | undefined {
   const text = word?.toLowerCase().replace(/^finish_?reason_/, "") ?? "";
   // Gemini appends its own reason: `content_filter: SAFETY`.
   return BY_WORD.get(text) ?? BY_WORD.get(text.replace(/:.*$/, "").trim());
+}
+
+/** A choice's word for why it ended. SGLang puts it into an object, and Gemini's streams name the member in camel case. */
+export function finishWordIn(choice: JsonObject): string | null {
+  for (const word of [choice["finish_reason"], choice["finishReason"]]) {
+    const text = isJsonObject(word) ? word["type"] : word;
+    if (typeof text === "string" && text !== "") return text;
+  }
+  return null;
 }

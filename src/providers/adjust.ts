@@ -6,8 +6,9 @@ import { createFormats } from "./structured.ts";
 /** A change that makes a request acceptable to a provider; `name` is its description for users. */
 type Adjustment = {
   name: string;
-  /** The parameter that the provider refuses. */
+  /** The parameter that the provider refuses or requires. */
   param: string;
+  isFor: (body: JsonObject) => boolean;
   apply: (body: JsonObject) => JsonObject;
 };
 
@@ -34,6 +35,7 @@ const ADJUSTMENTS: readonly Adjustment[] = [
   ...OMITTED.map((param) => ({
     name: `${param} omitted`,
     param,
+    isFor: (body: JsonObject) => param in body,
     apply: ({ [param]: _param, ...rest }: JsonObject) => {
       const { stream_options: _options, ...whole } = rest;
       return param === "stream" ? whole : rest;
@@ -41,10 +43,25 @@ const ADJUSTMENTS: readonly Adjustment[] = [
   })),
 ];
 
+/** For models that only stream. The answer is put together again, so that it is the same. */
+const STREAMED: Adjustment = {
+  name: "stream added",
+  param: "stream",
+  isFor: (body) => body["stream"] !== true,
+  apply: (body) => ({
+    ...body,
+    stream: true,
+    ...("messages" in body ? { stream_options: { include_usage: true } } : {}),
+  }),
+};
+const ONLY_STREAMS =
+  /must (have|set|use) .{0,20}stream\W{0,3}true|only supports? (the )?stream|stream(ing)? (mode )?is required|requires? .{0,20}streaming|enable the stream parameter|for non-streaming calls|non-?streaming (calls?|requests?|mode)? ?(is|are) not supported/i;
+
 function rename(from: string, to: string): Adjustment {
   return {
     name: `${from} sent as ${to}`,
     param: from,
+    isFor: (body) => from in body,
     apply: ({ [from]: value, ...rest }) => (value === undefined ? rest : { ...rest, [to]: value }),
   };
 }
@@ -76,7 +93,7 @@ export function createAdjustments() {
       const adjusted: string[] = [];
       let result = body;
       for (const one of known.get(String(body["model"])) ?? []) {
-        if (!(one.param in result)) continue;
+        if (!one.isFor(result)) continue;
         result = one.apply(result);
         adjusted.push(one.name);
       }
@@ -96,8 +113,8 @@ export function createAdjustments() {
       const found = STATUSES.has(status) ? adjustmentFor(body, words) : undefined;
       if (!found) return false;
       const of = known.get(model) ?? new Set();
-      // Both names of the parameter are refused, so no adjustment helps.
-      if (of.has(found) || [...of].some((one) => one.name === reverseOf(found))) return false;
+      // Both names of the parameter are refused, or streams and whole answers, so no adjustment helps.
+      if (of.has(found) || [...of].some((one) => isReverse(one, found))) return false;
       known.set(model, of.add(found));
       return true;
     },
@@ -108,12 +125,13 @@ export type Adjustments = ReturnType<typeof createAdjustments>;
 
 function adjustmentFor(body: JsonObject, words: ErrorWords): Adjustment | undefined {
   const message = words.message ?? "";
+  if (STREAMED.isFor(body) && ONLY_STREAMS.test(message)) return STREAMED;
   const isRefusal = NOT_TAKEN.test(`${message} ${words.codes.join(" ")}`);
   if (!isRefusal) return undefined;
   const named = (param: string) =>
     words.param === param ||
     new RegExp(`(^|[^\\w.])(${param}|${camelCase(param)})($|[^\\w.]|\\.(\\s|$))`).test(message);
-  const sent = ADJUSTMENTS.filter(({ param }) => param in body);
+  const sent = ADJUSTMENTS.filter(({ isFor }) => isFor(body));
   return (
     sent.find(({ param }) => words.param === param) ??
     sent.find(({ param }) => named(param) && !isWanted(message, param))
@@ -130,6 +148,7 @@ function isWanted(message: string, param: string): boolean {
   return new RegExp(`use ['"\`]?${param}\\b`, "i").test(message);
 }
 
-function reverseOf({ name }: Adjustment): string {
-  return name.split(" sent as ").toReversed().join(" sent as ");
+function isReverse(known: Adjustment, found: Adjustment): boolean {
+  if (known.param === "stream" && found.param === "stream") return true;
+  return known.name === found.name.split(" sent as ").toReversed().join(" sent as ");
 }

@@ -73,7 +73,7 @@ function classifyError(
 function isOfRouter(message: string | null): boolean {
   return (
     message === null ||
-    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b\W*$|^cannot post\b|method not allowed|unexpected endpoint|no route|invalid url|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
+    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b\W*$|^cannot post\b|method not allowed|unexpected endpoint|no route|could not route|invalid url|^missing authentication token$|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
       message,
     )
   );
@@ -103,7 +103,7 @@ export function notJson(text: string, url: string): Failure {
     "bad_response",
     isPage
       ? `The provider's answer is a web page${title ? ` (${title.slice(0, 200)})` : ""}, not JSON; is ${plainAddress(url)} the address of an API?`
-      : "The provider's answer is not valid JSON",
+      : `The provider's answer is ${text.trim() === "" ? "empty" : "not valid JSON"}`,
   );
 }
 

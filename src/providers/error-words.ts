@@ -34,6 +34,7 @@ const MOST_ITEMS = 5;
 /** The keys of messages, the more useful first. */
 const WORD_KEYS = [
   "message",
+  "Message",
   "msg",
   "detail",
   "details",
@@ -103,6 +104,7 @@ const CODE_KEYS = [
   "status_code",
   "quotaId",
   "Code",
+  "__type",
 ];
 
 function collectCodes(value: Json | undefined, codes: string[], depth: number): void {

@@ -24,7 +24,7 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   let pendingLines = 0;
 
   function report(text: string): boolean {
-    if (text.trim() === "[DONE]") onEvent({ kind: "done" });
+    if (/^\s*"?\[DONE\]"?\s*$/i.test(text)) onEvent({ kind: "done" });
     else {
       const value = parseJson(text) ?? parseJson(repairJson(text));
       if (value === undefined) return false;
@@ -52,7 +52,9 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
 
   function takeLine(line: string): void {
     if (line.trim() === "") return endEvent();
-    const [, field, value = ""] = FIELD.exec(line) ?? [];
+    const [, field, sent = ""] = FIELD.exec(line) ?? [];
+    // Proxies that wrap a stream once more write the field's name twice.
+    const value = sent.replace(/^(data: ?)+/, "");
     if (field === "event") name = value;
     else if (field === "data" || field === "error") {
       if (field === "error") name = "error";

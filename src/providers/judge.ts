@@ -3,6 +3,8 @@ import { type Answer, objectsIn, textOrNull } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { failure } from "./classify.ts";
+import { readErrorWords } from "./error-words.ts";
+import { readLooseJson } from "./loose-json.ts";
 
 /**
  * Why a complete answer has no content: the model refused, the answer was withheld, or the tokens were used up.
@@ -25,6 +27,11 @@ export function judgeAnswer({
       "content_filter",
       `The provider withheld the answer (${wordForFinish ?? "content filter"})`,
     );
+  if (CONTEXT_FULL.test(wordForFinish ?? ""))
+    return failure(
+      "context_length",
+      "The prompt and the answer do not fit into the model's context; the answer did not begin",
+    );
   if (finishReason === "length")
     return failure(
       "truncated",
@@ -32,8 +39,15 @@ export function judgeAnswer({
         ? "The limit of tokens was used up by reasoning before the answer began; raise maxTokens"
         : "The limit of tokens was reached before the answer began; raise maxTokens",
     );
-  return failure("empty_response", "The provider's answer contains no result");
+  return failure(
+    "empty_response",
+    reasoning
+      ? "The provider's answer contains reasoning, but no result"
+      : "The provider's answer contains no result",
+  );
 }
+
+const CONTEXT_FULL = /^model_(context_window_exceeded|length)$/i;
 
 /**
  * The error within an answer with a success status; `undefined` if there is none. Servers put it at the top, in a
@@ -77,6 +91,17 @@ function saysSomething(error: Json | undefined): error is Json {
   return !isJsonObject(error) || Object.keys(error).length > 0;
 }
 
+/** The answer without what some gateways wrap it into: a list, a text, or an object of their own. */
+export function unwrap(response: Json): Json {
+  if (Array.isArray(response) && response.length === 1) return unwrap(response[0] ?? null);
+  if (typeof response === "string") return readLooseJson(response) ?? response;
+  if (!isJsonObject(response) || "choices" in response) return response;
+  const inner = [response["data"], response["result"]].find(
+    (value) => isJsonObject(value) && Array.isArray(value["choices"]),
+  );
+  return inner ?? response;
+}
+
 /** Whether an unusable answer contains an error message. */
 export function looksLikeError(response: Json): boolean {
   if (!isJsonObject(response)) return false;
@@ -84,6 +109,8 @@ export function looksLikeError(response: Json): boolean {
     (key) => (response[key] ?? null) !== null,
   );
   return (
-    !isAnswer && ["detail", "message", "errors", "error_msg", "msg"].some((key) => key in response)
+    !isAnswer &&
+    ["detail", "message", "Message", "errors", "error_msg", "msg"].some((key) => key in response) &&
+    readErrorWords(response).message !== null
   );
 }

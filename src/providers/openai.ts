@@ -1,7 +1,7 @@
 import type OpenAI from "openai";
 
 import { type Answer, readAnswer } from "../domain/answer.ts";
-import type { Failure } from "../domain/failure.ts";
+import { type Failure, isWaiting } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Cancel } from "../lib/clock.ts";
@@ -20,7 +20,7 @@ import {
 import { readErrorWords } from "./error-words.ts";
 import { follow } from "./follow.ts";
 import { inlineUploads, leavesOutDocuments, requireNoDocuments, UnsentError } from "./inline.ts";
-import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
+import { errorIn, judgeAnswer, looksLikeError, unwrap } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { refusalText } from "./reply-bytes.ts";
@@ -158,12 +158,16 @@ type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : n
 type Replied = { url: string; reply: Response; nowMs: number };
 
 function refused({ url, reply, nowMs }: Replied, text: string): Result {
-  const signals =
-    reply.status === 429
-      ? readRefusal(reply.headers, text, nowMs)
-      : readRateLimits(reply.headers, nowMs);
   const why = classifyReply(reply, text, { address: url, nowMs });
+  const signals = signalsOf(why, reply.headers, text, nowMs);
   return { ok: false, failure: why, response: null, answer: null, signals };
+}
+
+/** Some providers report rate limits with another status than 429, or in a stream. */
+function signalsOf(why: Failure, headers: Headers, text: string, nowMs: number) {
+  return why.providerStatus === 429 || isWaiting(why.cause)
+    ? readRefusal(headers, text, nowMs)
+    : readRateLimits(headers, nowMs);
 }
 
 /** The same result, marked as a schema mismatch if the provider reports that. */
@@ -178,18 +182,24 @@ function asMismatch(result: Result, said: string | Json): Result {
 /** Decides whether an answer with a success status is usable. */
 function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read: Read): Result {
   const requestId = requestIdOf(reply);
-  const signals = readRateLimits(reply.headers, nowMs);
-  const bad = (why: Failure, response: string | null = null, answer?: Answer): Result => ({
+  const bad = (
+    why: Failure,
+    response: string | null = null,
+    answer?: Answer,
+    said = response ?? "",
+  ): Result => ({
     ok: false,
     failure: { ...why, requestId },
     response,
     answer: answer ?? null,
-    signals,
+    signals: signalsOf(why, reply.headers, said, nowMs),
   });
-  if (read.kind === "error") return bad(classifyErrorBody(read.body, url));
+  if (read.kind === "error")
+    return bad(classifyErrorBody(read.body, url), null, undefined, JSON.stringify(read.body));
   if (read.kind === "cut") return bad(brokenStream(read.said));
   if (read.kind === "unreadable") return bad(notJson(read.text, url));
-  const { response, text } = read;
+  const response = unwrap(read.response);
+  const text = response === read.response ? read.text : JSON.stringify(response);
   const error = errorIn(response);
   const answer = readAnswer(endpoint, response);
   if (error !== undefined) return bad(classifyErrorBody(error, url), text, answer);
@@ -198,7 +208,9 @@ function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read:
       ? bad(classifyErrorBody(response, url), text)
       : bad(failure("empty_response", "The provider's answer contains no result"), text);
   const why = judgeAnswer(answer);
-  return why ? bad(why, text, answer) : { ok: true, answer, response: text, requestId, signals };
+  if (why) return bad(why, text, answer);
+  const signals = readRateLimits(reply.headers, nowMs);
+  return { ok: true, answer, response: text, requestId, signals };
 }
 
 function brokenStream(said: string | null): Failure {

@@ -1,5 +1,6 @@
 import type { RateLimitSignals, Reported } from "../domain/rate-limit.ts";
-import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { readErrorWords } from "./error-words.ts";
 
 const LONGEST_MS = 31 * 86_400_000;
 const LARGEST_LIMIT = 1e12;
@@ -74,8 +75,9 @@ const PLAIN: Names = {
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
   const reported = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
+  const plain = readReported(headers, PLAIN, nowMs) ?? readReported(hint.headers, PLAIN, nowMs);
   return {
-    requests: reported?.requests ?? hint.requests ?? readReported(headers, PLAIN, nowMs),
+    requests: reported?.requests ?? hint.requests ?? plain,
     tokens: reported?.tokens ?? hint.tokens,
     retryAfterMs: retryAfterMs(headers, nowMs) ?? hint.retryAfterMs,
     scarce:
@@ -171,11 +173,15 @@ const KIND = /\b(requests|tokens) per min/i;
 const AT_ONCE =
   /concurren|simultaneous|\bin parallel|parallel requests|enqueued|requests in progress/i;
 const LIMIT = /\bLimit:? ([\d,]+)/i;
-const TRY_AGAIN = /(?:try again|retry) (?:in|after) (\d[\w.µ]*)( seconds?)?/i;
+const TRY_AGAIN =
+  /(?:(?:try again|retry) (?:in|after)|wait(?: for)?) (\d[\w.µ]*)(?: (second|minute)s?)?/i;
+/** Azure API Management: "Out of call volume quota. Quota will be replenished in 00:01:05." */
+const REPLENISHED = /replenished in (?:(\d+)\.)?(\d\d):(\d\d):(\d\d)/i;
 
-function readBodyHints(body: string): RateLimitSignals {
-  const error = errorOf(parseJson(body));
-  const message = typeof error?.["message"] === "string" ? error["message"] : "";
+function readBodyHints(body: string): RateLimitSignals & { headers: Headers } {
+  const whole = parseJson(body);
+  const error = errorOf(whole);
+  const message = whole === undefined ? "" : (readErrorWords(whole).message ?? "");
   const kind = KIND.exec(message)?.[1]?.toLowerCase();
   const isAtOnce = AT_ONCE.test(message);
   const scarce =
@@ -185,8 +191,10 @@ function readBodyHints(body: string): RateLimitSignals {
   return {
     requests: scarce === "requests" ? reported : null,
     tokens: scarce === "tokens" ? reported : null,
-    retryAfterMs: retryDelay(error?.["details"]) ?? tryAgainMs(message),
+    retryAfterMs:
+      retryDelay(error?.["details"]) ?? tryAgainMs(message) ?? secondsIn(error) ?? secondsIn(whole),
     scarce,
+    headers: headersIn(error?.["metadata"]),
   };
 }
 
@@ -194,6 +202,29 @@ function errorOf(body: Json | undefined) {
   const first = Array.isArray(body) ? body[0] : body;
   if (!isJsonObject(first)) return undefined;
   return isJsonObject(first["error"]) ? first["error"] : first;
+}
+
+/** A wait in seconds: of Hugging Face for a model that is being loaded, and of some gateways. */
+function secondsIn(body: Json | undefined): number | null {
+  if (!isJsonObject(body)) return null;
+  const seconds = body["retry_after"] ?? body["estimated_time"];
+  return typeof seconds === "number" && seconds >= 0 ? seconds * 1000 : null;
+}
+
+/** OpenRouter repeats the headers of a limit in the error. */
+function headersIn(metadata: Json | undefined): Headers {
+  const headers = isJsonObject(metadata) ? metadata["headers"] : undefined;
+  const found = new Headers();
+  for (const name of Object.values(PLAIN)) {
+    const value = isJsonObject(headers) ? findName(headers, name) : undefined;
+    if (typeof value === "string" && /^[\d.]+$/.test(value)) found.set(name, value);
+  }
+  return found;
+}
+
+function findName(object: JsonObject, name: string): Json | undefined {
+  const key = Object.keys(object).find((one) => one.toLowerCase() === name);
+  return key === undefined ? undefined : object[key];
 }
 
 function retryDelay(details: Json | undefined): number | null {
@@ -205,7 +236,11 @@ function retryDelay(details: Json | undefined): number | null {
 }
 
 function tryAgainMs(message: string): number | null {
-  const [, text = "", seconds] = TRY_AGAIN.exec(message) ?? [];
-  const value = text.replace(/\.$/, "");
-  return goDurationMs(seconds ? `${value}s` : value) ?? null;
+  const [replenished, days = 0, hours, minutes, rest] = REPLENISHED.exec(message) ?? [];
+  if (replenished)
+    return (
+      (((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60 + Number(rest)) * 1000
+    );
+  const [, text = "", unit = ""] = TRY_AGAIN.exec(message) ?? [];
+  return goDurationMs(text.replace(/\.$/, "") + (unit[0] ?? "").toLowerCase()) ?? null;
 }

@@ -1,4 +1,5 @@
 import { contentText, objectsIn, textOrNull, thoughtText } from "../domain/answer.ts";
+import { finishWordIn } from "../domain/finish.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { createToolCalls } from "./stream-tools.ts";
@@ -36,7 +37,7 @@ export function createChoices(endpoint: Endpoint, onDelta: (text: string) => voi
       (hasLastUsage || [...choices.values()].every((choice) => choice.finish() !== null)),
     response() {
       if (choices.size === 0) return null;
-      const all = [...choices.values()];
+      const all = [...choices].toSorted(([a], [b]) => a - b).map(([, choice]) => choice);
       return endpoint === "/v1/completions"
         ? { ...head, object: "text_completion", choices: all.map((one) => one.asText()), usage }
         : { ...head, object: "chat.completion", choices: all.map((one) => one.asChat()), usage };
@@ -52,6 +53,7 @@ function createChoice(index: number, onDelta: (text: string) => void) {
   let refusal: string | null = null;
   let finish: string | null = null;
   const calls = createToolCalls();
+  const media = createMedia();
 
   return {
     finish: () => finish,
@@ -68,15 +70,18 @@ function createChoice(index: number, onDelta: (text: string) => void) {
       const thought =
         textOrNull(piece["reasoning_content"]) ??
         textOrNull(piece["reasoning"]) ??
+        textOrNull(piece["thinking"]) ??
         thoughtText(piece["content"]);
       if (thought !== null && !(isWhole && reasoning)) reasoning = (reasoning ?? "") + thought;
       const said = textOrNull(piece["refusal"]);
       if (said !== null && !(isWhole && refusal)) refusal = (refusal ?? "") + said;
-      for (const call of objectsIn(piece["tool_calls"])) calls.take(call);
+      const made = piece["tool_calls"];
+      for (const call of isJsonObject(made) ? [made] : objectsIn(made)) calls.take(call);
+      media.take(piece);
       // `function_call`, the predecessor of `tool_calls`.
       if (isJsonObject(piece["function_call"]))
         calls.take({ index: 0, type: "function", function: piece["function_call"] });
-      finish = textOrNull(part["finish_reason"]) ?? finish;
+      finish = finishWordIn(part) ?? finish;
     },
     asText: (): JsonObject => ({ index, text: content, logprobs: null, finish_reason: finish }),
     asChat(): JsonObject {
@@ -89,9 +94,31 @@ function createChoice(index: number, onDelta: (text: string) => void) {
           refusal,
           ...(reasoning === null ? {} : { reasoning_content: reasoning }),
           ...(made.length > 0 ? { tool_calls: made } : {}),
+          ...media.all(),
         },
         finish_reason: finish,
       };
     },
+  };
+}
+
+/** Assembles the images and the speech of a message. */
+function createMedia() {
+  const images: JsonObject[] = [];
+  const audio: JsonObject = {};
+  return {
+    take(piece: JsonObject): void {
+      images.push(...objectsIn(piece["images"]));
+      const part = isJsonObject(piece["audio"]) ? piece["audio"] : {};
+      for (const [key, value] of Object.entries(part)) {
+        const before = audio[key];
+        const isText = key === "data" || key === "transcript";
+        audio[key] = isText && typeof before === "string" ? before + String(value) : value;
+      }
+    },
+    all: (): JsonObject => ({
+      ...(images.length > 0 ? { images } : {}),
+      ...(Object.keys(audio).length > 0 ? { audio } : {}),
+    }),
   };
 }

@@ -4,7 +4,7 @@ import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 /**
  * Assembles tool calls. The first piece of a call has its name; later ones append to its arguments. `index` says
  * which pieces belong together, but it is not enough: Google gives all calls the index 0, and others give none. A
- * piece with another id, or with a name after complete arguments, begins a new call.
+ * piece with a name and another id, or with a name after complete arguments, begins a new call.
  */
 export function createToolCalls() {
   const calls: { index: number | null; id: string | null; call: JsonObject; args: string }[] = [];
@@ -16,10 +16,11 @@ export function createToolCalls() {
         : index === null
           ? calls.at(-1)
           : calls.findLast((one) => one.index === index);
-    if (!known) return undefined;
+    // Only a piece with a name can begin a call. Some servers give each piece of a call another id.
+    if (!known || name === null) return known;
     if (id !== null && known.id !== null && id !== known.id) return undefined;
     const isWhole = known.args !== "" && parseJson(known.args) !== undefined;
-    return id === null && name !== null && isWhole ? undefined : known;
+    return id === null && isWhole ? undefined : known;
   }
 
   return {

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../domain/request.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { StreamEvent } from "./event-lines.ts";
-import { errorIn } from "./judge.ts";
+import { errorIn, looksLikeError } from "./judge.ts";
 import { createChoices } from "./stream-choices.ts";
 import { createResponse } from "./stream-response.ts";
 
@@ -27,12 +27,15 @@ export function createStreamReader(endpoint: Endpoint, onDelta: (text: string) =
     endpoint === "/v1/responses" ? createResponse(onDelta) : createChoices(endpoint, onDelta);
   let isDone = false;
   let error: Json | undefined;
+  /** An event that may be an error or only a remark, which the end of the stream shows. */
+  let remark: Json | undefined;
   let said: string | null = null;
 
   function takeJson(value: Json, name: string | null): void {
     for (const chunk of Array.isArray(value) ? value : [value]) {
       const found = name === "error" ? chunk : errorIn(chunk);
       if (found !== undefined) error ??= found;
+      else if (looksLikeError(chunk)) remark ??= chunk;
       else if (isJsonObject(chunk))
         assembler.take("type" in chunk || name === null ? chunk : { ...chunk, type: name });
     }
@@ -57,6 +60,7 @@ export function createStreamReader(endpoint: Endpoint, onDelta: (text: string) =
       const response = assembler.response();
       if (response && assembler.isFinished()) return { kind: "answer", response };
       if (error !== undefined) return { kind: "error", body: error };
+      if (remark !== undefined) return { kind: "error", body: remark };
       if (response && isDone) return { kind: "answer", response };
       return { kind: "cut", said };
     },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { FLEX_GIVEN_UP } from "../../src/domain/flex.ts";
+import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../../src/domain/flex.ts";
 import { type Behaviour, chatAnswer, fail, startProvider } from "../support/provider.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
@@ -61,6 +61,7 @@ describe("a task with the flex tier", () => {
   });
 
   test("has a timeout of fifteen minutes, instead of REQUEST_TIMEOUT_MS", async () => {
+    expect(FLEX_TIMEOUT_MS).toBe(15 * 60_000);
     await using upstream = await startProvider(async (request) => {
       await Bun.sleep(400);
       return chatAnswer(request);

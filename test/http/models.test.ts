@@ -1,17 +1,28 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 
 import { LIST_DATE } from "../../src/domain/price-list/list.ts";
+import { orCrash } from "../../src/lib/background.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { startProvider } from "../support/provider.ts";
+import { chatAnswer, startProvider } from "../support/provider.ts";
 import { type Json, startServer } from "../support/server.ts";
 
-/** A provider that lists these models and has nothing else. */
-async function startList(models: object[]) {
+/** A provider that lists these models. It answers for any model and adds it to `sent`, or has none if that is missing. */
+async function startList(models: object[], sent?: string[]) {
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body: Json = await json(request);
+    sent?.push(body.model);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify(chatAnswer({ prompt: "x", body })));
+  }
   const server = createServer((request, response) => {
+    if (request.method === "POST" && sent)
+      return orCrash(createSystemClock(), answer(request, response));
     if (request.method === "POST") {
       const message = "The model does not exist or you do not have access to it.";
       response.writeHead(404, { "content-type": "application/json" });
@@ -102,4 +113,19 @@ test("the refusal of a model contains similar names", async () => {
   expect(body.error.message).toContain("did you mean gpt-4o-mini?");
   const batch = await app.post("/batches", { tasks: [{ prompt: "x", model: "gpt-4o-mni" }] });
   expect(batch.text).toContain("did you mean gpt-4o-mini?");
+});
+
+test("the list of a provider forbids no model: each is sent as it is named", async () => {
+  const sent: string[] = [];
+  const listed = ["gpt-4o-2024-08-06", "models/gemini-2.5-flash", "llama3.2:latest"];
+  await using provider = await startList(
+    listed.map((id) => ({ id })),
+    sent,
+  );
+  await using app = await startServer({ OPENAI_BASE_URL: provider.url });
+  const models = ["prod-gpt4o", "gemini-2.5-flash", "llama3.2", "openai/gpt-4o:nitro"];
+  await app.post("/batches", { id: "b", tasks: models.map((model) => ({ prompt: "x", model })) });
+  await app.post("/batches/b/execute");
+  expect((await app.finished("b")).progress).toMatchObject({ completed: 4, failed: 0 });
+  expect(sent.toSorted()).toEqual(models.toSorted());
 });

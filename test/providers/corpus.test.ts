@@ -29,13 +29,10 @@ type Expected = { ok: boolean; message?: string } & Record<string, unknown>;
 const FOLDER = join(import.meta.dir, "corpus");
 const FILES = readdirSync(FOLDER).toSorted();
 
+const caseOf = (file: string): Case => JSON.parse(readFileSync(join(FOLDER, file), "utf8"));
+
 test.each(FILES)("%s gives the result that a careful user expects", async (file) => {
-  const {
-    endpoint,
-    request,
-    replies,
-    expect: expected,
-  }: Case = JSON.parse(readFileSync(join(FOLDER, file), "utf8"));
+  const { endpoint, request, replies, expect: expected } = caseOf(file);
   const sent: unknown[] = [];
 
   const result = await callWith(replies, { ...request }, endpoint ?? "/v1/chat/completions", sent);
@@ -45,6 +42,30 @@ test.each(FILES)("%s gives the result that a careful user expects", async (file)
   const { message = "", ...exact } = expected;
   expect(reported).toMatchObject(exact);
   expect(reported.message).toContain(message);
+});
+
+test("each error is also one if it comes in the middle of a stream, with the same words", async () => {
+  const errors = FILES.map(caseOf).filter(
+    ({ endpoint, replies: [reply, ...more] }) =>
+      !endpoint && more.length === 0 && reply !== undefined && reply.status >= 400 && !!reply.body,
+  );
+  const begun = { model: "m", choices: [{ index: 0, delta: { content: "Hi" } }] };
+  expect(errors.length).toBeGreaterThan(100);
+
+  for (const { replies, expect: expected } of errors) {
+    const events = [begun, replies[0]?.body].map((event) => `data: ${JSON.stringify(event)}\n\n`);
+    const stream = {
+      status: 200,
+      headers: { "content-type": "text/event-stream" },
+      text: `${events.join("")}data: [DONE]\n\n`,
+    };
+    const result = await callWith([stream], { stream: true }, "/v1/chat/completions", []);
+
+    const { ok, message } = announceOf(result);
+    expect({ ok, message }).toEqual({ ok: false, message: expect.any(String) });
+    if (!/does not exist there|OPENAI_BASE_URL|^HTTP/.test(expected.message ?? ""))
+      expect(message).toContain(expected.message ?? "");
+  }
 });
 
 async function callWith(

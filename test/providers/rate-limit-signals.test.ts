@@ -205,6 +205,29 @@ describe("a refusal", () => {
     });
   });
 
+  test("of OpenRouter may have the headers in its body instead", () => {
+    const headers = {
+      "X-RateLimit-Limit": "20",
+      "X-RateLimit-Remaining": "0",
+      "X-RateLimit-Reset": String(NOW + 12_000),
+    };
+    const body = { error: { message: "Rate limit exceeded", code: 429, metadata: { headers } } };
+    expect(refusal({}, body)).toMatchObject({
+      requests: { limit: 20, remaining: 0, resetMs: 12_000 },
+    });
+  });
+
+  test.each([
+    ["Hugging Face", { error: "Model m is currently loading", estimated_time: 20.5 }, 20_500],
+    ["a gateway", { error: { message: "Slow down", retry_after: 3 } }, 3000],
+    ["xAI", { code: "x", error: "Too many requests. Please try again in 2 minutes." }, 120_000],
+    ["FastAPI", { detail: "Rate limit: please wait 5 seconds" }, 5000],
+    ["Azure", { message: "Out of quota. Quota will be replenished in 00:01:05." }, 65_000],
+    ["Azure, in days", { message: "Quota will be replenished in 2.00:00:01." }, 172_801_000],
+  ])("of %s has the wait at a place of its own", (_server, body, wait) => {
+    expect(refusal({}, body).retryAfterMs).toBe(wait);
+  });
+
   test("that is not JSON has no signals", () => {
     expect(readRefusal(new Headers(), "<html>", NOW)).toEqual({
       requests: null,
