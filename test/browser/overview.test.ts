@@ -20,7 +20,7 @@ describe.skipIf(!browser)("the overview", () => {
       if (++answered > 30) await opened;
       return undefined;
     });
-    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "8" });
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "20" });
     await using opening = await openApp(browser, app);
     const { page, problems } = opening;
     await page.getByText("Live", { exact: true }).waitFor();
@@ -28,9 +28,12 @@ describe.skipIf(!browser)("the overview", () => {
     await page.getByRole("button", { name: "Run Entries" }).click();
     const bar = batchRow(page, "b").getByRole("progressbar");
     await until(async () => Number(await bar.getAttribute("aria-valuenow")) === 50 || undefined);
+    // The panel lists twelve calls, and counts all.
+    await page.getByText("and 8 more", { exact: true }).waitFor();
     // All figures are from the same moment.
     const text = await page.evaluate("document.body.innerText");
     expect(text).toMatch(/Done\s+30\s+of 60 tasks/);
+    expect(text).toMatch(/Running\s+20\s+calls in flight/);
     expect(text).not.toMatch(/No calls are in progress|No task ended in the last 24/);
     await page.getByRole("button", { name: "Pause Entries" }).click();
     await batchRow(page, "b").getByText("paused", { exact: true }).waitFor();
