@@ -24,6 +24,8 @@ export type Lane = LaneLoad & {
   price: LanePrice;
   /** The upstream that was chosen for this turn; `null` if no call can start before `shutUntil`. */
   upstream: Upstream | null;
+  /** The upstream, if its limits decide how many of the lane's calls may start. */
+  pacedBy: Upstream | null;
   shutUntil: number | null;
   isTrial: boolean;
 };
@@ -149,6 +151,7 @@ function createLane(batch: number, model: string): Lane {
     purse: { room: Infinity },
     price: "unknown",
     upstream: null,
+    pacedBy: null,
     shutUntil: null,
     isTrial: false,
   };

@@ -107,6 +107,7 @@ export function createPacing(
         lane.shutUntil = null;
         lane.isTrial = false;
         lane.gates = NO_GATES;
+        lane.pacedBy = null;
         lane.price = "dryRun";
         if (lane.isDryRun) continue;
         let found = choices.get(lane.model);
@@ -121,6 +122,7 @@ export function createPacing(
         }
         lane.price = found.price;
         const paces = upstream.site.isPaced ? paced(upstream, gates, at) : gates;
+        lane.pacedBy = paces === gates ? null : upstream;
         lane.gates = lane.isLimited ? [lane.purse, ...paces] : paces;
       }
     },
@@ -130,12 +132,12 @@ export function createPacing(
       const claims: LaneClaim[] = [];
       const taken = new Map<Upstream, Taken>();
       for (const lane of lanes) {
-        const upstream = lane.ready > 0 ? pacedBy(lane) : null;
+        const upstream = lane.ready > 0 ? lane.pacedBy : null;
         if (upstream) taken.set(upstream, { calls: 0, tokens: 0 });
       }
       for (const [lane, wanted] of [...starts].toSorted(byLastServed)) {
         let limit = wanted;
-        const upstream = pacedBy(lane);
+        const upstream = lane.pacedBy;
         const so = upstream && taken.get(upstream);
         if (so) {
           if (upstream.pacer.limitsTokens()) limit = await trim(lane, upstream, limit, so);
@@ -196,7 +198,7 @@ export function createPacing(
       for (const lane of lanes) {
         if (lane.ready === 0) continue;
         isShut ||= lane.shutUntil !== null;
-        isShort ||= pacedBy(lane)?.isShort === true;
+        isShort ||= lane.pacedBy?.isShort === true;
         until = Math.min(until, whenOpen(lane, at));
       }
       if (!isShut && !isShort) return null;
@@ -237,14 +239,9 @@ function byLastServed([a]: [Lane, number], [b]: [Lane, number]): number {
   return a.lastServed - b.lastServed;
 }
 
-/** The upstream whose pacer decides about a lane's calls. */
-function pacedBy({ gates, upstream }: Lane): Upstream | null {
-  return upstream !== null && gates?.includes(upstream) ? upstream : null;
-}
-
 function whenOpen(lane: Lane, at: number): number {
   if (lane.shutUntil !== null) return lane.shutUntil;
-  const upstream = pacedBy(lane);
+  const upstream = lane.pacedBy;
   return upstream?.isShort ? upstream.pacer.whenRoom(upstream.head, at) : Infinity;
 }
 
