@@ -20,7 +20,7 @@ describe.skipIf(!browser)("the overview", () => {
       if (++answered > 30) await opened;
       return undefined;
     });
-    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "20" });
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "21" });
     await using opening = await openApp(browser, app);
     const { page, problems } = opening;
     await page.getByText("Live", { exact: true }).waitFor();
@@ -28,7 +28,7 @@ describe.skipIf(!browser)("the overview", () => {
     await page.getByRole("button", { name: "Run Entries" }).click();
     const bar = batchRow(page, "b").getByRole("progressbar");
     await until(async () => Number(await bar.getAttribute("aria-valuenow")) === 50 || undefined);
-    // The panel lists twelve calls, and counts all.
+    // The panel lists twelve calls, and counts all. One slot is kept for single tasks.
     await page.getByText("and 8 more", { exact: true }).waitFor();
     // All figures are from the same moment.
     const text = await page.evaluate("document.body.innerText");
