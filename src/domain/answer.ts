@@ -110,12 +110,9 @@ function readChoice(choice: JsonObject): Reported {
   const calls = message["tool_calls"] ?? choice["tool_calls"];
   // `function_call`, the predecessor of `tool_calls`.
   const call = message["function_call"];
+  const text = contentText(message["content"]);
   return {
-    content:
-      textOrNull(contentText(message["content"])) ??
-      textOrNull(choice["text"]) ??
-      mediaText(message) ??
-      contentText(message["content"]),
+    content: textOrNull(text) ?? textOrNull(choice["text"]) ?? mediaText(message) ?? text,
     reasoning:
       contentText(message["reasoning_content"]) ??
       contentText(message["reasoning"]) ??

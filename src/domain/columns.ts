@@ -1,6 +1,6 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { findFault } from "../lib/json-limits.ts";
-import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
 
 /** A cell could not be read; `field` is the name of its column. */
 export type CellIssue = { field: string; message: string };
@@ -126,7 +126,7 @@ export function readLabels(fields: Record<string, unknown>): void {
 }
 
 function whyNoJson(cell: string): string {
-  const { path, message } = findFault(cell, parseJson(cell)) ?? {};
+  const { path, message } = findFault(cell, parseExactOrNone(cell)) ?? {};
   if (message === undefined) return "must be JSON";
   return path === "" ? message : `${path} ${message}`;
 }

@@ -40,7 +40,7 @@ export function findRepeated(text: string): string | undefined {
 }
 
 /** The position of the closing quote of the string that begins at `start`. */
-function endOfText(text: string, start: number): number {
+export function endOfText(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let before = end;
     while (text.charCodeAt(before - 1) === BACKSLASH) before--;

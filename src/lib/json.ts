@@ -1,8 +1,14 @@
+import { isTooDeep } from "./json-depth.ts";
+
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-/** Parses JSON, or returns `undefined` if it is not valid. For texts of providers and columns of the database. */
+/**
+ * Parses JSON, or returns `undefined` if it is not valid or nested too deep. For texts of providers and columns of the
+ * database.
+ */
 export function parseJson(text: string): Json | undefined {
+  if (isTooDeep(text)) return undefined;
   try {
     return JSON.parse(text) as Json;
   } catch {

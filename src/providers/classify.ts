@@ -1,6 +1,7 @@
 import { wordOrNull } from "../domain/answer.ts";
 import type { Cause, Failure } from "../domain/failure.ts";
 import { causeOf } from "../domain/provider-errors.ts";
+import { isTooDeep } from "../lib/json-depth.ts";
 import type { Json } from "../lib/json.ts";
 import { type ErrorWords, readErrorWords } from "./error-words.ts";
 import { retryAfterMs } from "./rate-limit-signals.ts";
@@ -103,8 +104,13 @@ export function notJson(text: string, url: string): Failure {
     "bad_response",
     isPage
       ? `The provider's answer is a web page${title ? ` (${title.slice(0, 200)})` : ""}, not JSON; is ${plainAddress(url)} the address of an API?`
-      : `The provider's answer is ${text.trim() === "" ? "empty" : "not valid JSON"}`,
+      : `The provider's answer is ${faultOf(text)}`,
   );
+}
+
+function faultOf(text: string): string {
+  if (text.trim() === "") return "empty";
+  return isTooDeep(text) ? "nested too deep" : "not valid JSON";
 }
 
 /** Error codes of Bun, Node and Deno; messages for errors without a code. */

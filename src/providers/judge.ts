@@ -93,6 +93,7 @@ function saysSomething(error: Json | undefined): error is Json {
 
 /** The answer without what some gateways wrap it into: a list, a text, or an object of their own. */
 export function unwrap(response: Json): Json {
+  // The depth of what was parsed is limited, and so is this recursion.
   if (Array.isArray(response) && response.length === 1) return unwrap(response[0] ?? null);
   if (typeof response === "string") return readLooseJson(response) ?? response;
   if (!isJsonObject(response) || "choices" in response) return response;

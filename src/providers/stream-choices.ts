@@ -105,20 +105,21 @@ function createChoice(index: number, onDelta: (text: string) => void) {
 /** Assembles the images and the speech of a message. */
 function createMedia() {
   const images: JsonObject[] = [];
-  const audio: JsonObject = {};
+  // A Map, because a member may be called `__proto__`.
+  const audio = new Map<string, Json>();
   return {
     take(piece: JsonObject): void {
-      images.push(...objectsIn(piece["images"]));
+      for (const image of objectsIn(piece["images"])) images.push(image);
       const part = isJsonObject(piece["audio"]) ? piece["audio"] : {};
       for (const [key, value] of Object.entries(part)) {
-        const before = audio[key];
+        const before = audio.get(key);
         const isText = key === "data" || key === "transcript";
-        audio[key] = isText && typeof before === "string" ? before + String(value) : value;
+        audio.set(key, isText && typeof before === "string" ? before + String(value) : value);
       }
     },
     all: (): JsonObject => ({
       ...(images.length > 0 ? { images } : {}),
-      ...(Object.keys(audio).length > 0 ? { audio } : {}),
+      ...(audio.size > 0 ? { audio: Object.fromEntries(audio) } : {}),
     }),
   };
 }

@@ -2,7 +2,7 @@ import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { LaneReady } from "./feed.ts";
 import { IS_LIMITED } from "./room.ts";
-import { jsonRows } from "./rows.ts";
+import { jsonRows, same } from "./rows.ts";
 
 /** The batches that run, and what is ready in the lanes. */
 export type QueueState = { running: RunningBatch[]; ready: LaneReady[] };
@@ -18,9 +18,9 @@ export type RunningBatch = {
 };
 
 /**
- * The batches that the engine works on, as JSON. A batch is hungry if it has pending tasks but none in the queue: tasks have
- * become pending again after it was fed completely. The queue is read by two subqueries, each of which uses an index;
- * as one, it would read the rows of all other batches for each batch.
+ * The batches that the engine works on, as JSON. A batch is hungry if it has pending tasks but none in the queue: tasks
+ * have become pending again after it was fed completely. The queue is read by two subqueries, each of which uses an
+ * index; as one, it would read the rows of all other batches for each batch.
  */
 const RUNNING_BATCHES = jsonRows(
   {
@@ -42,25 +42,29 @@ const IS_READY = "owner IS NULL AND run_at IS NULL";
 const MOST_COUNTED = 20_000;
 
 /**
- * The number of ready runs by lane and model, as JSON, at most `MOST_COUNTED`. It goes from lane to lane in the index of the
- * ready rows, so a lane with a million rows costs no more.
+ * The number of ready runs by lane and model, as JSON, at most `MOST_COUNTED`. It goes from lane to lane in the index of
+ * the ready rows, so a lane with a million rows costs no more.
  */
-const READY_LANES = `(WITH RECURSIVE lanes(lane, model) AS (
-          SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
-          UNION ALL
-          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
-             ORDER BY model LIMIT 1),
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
-             ORDER BY lane, model LIMIT 1)))
-        SELECT json_group_array(json_object('lane', lane, 'model', model, 'ready', (
-          SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
-                                AND ${IS_READY} LIMIT ${MOST_COUNTED}))))
-        FROM lanes l)`;
+const LANES = `lanes(lane, model) AS (
+  SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
+  UNION ALL
+  SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
+    (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
+     ORDER BY model LIMIT 1),
+    (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
+     ORDER BY lane, model LIMIT 1)))`;
+const READY_LANES = jsonRows(
+  {
+    ...same("lane", "model"),
+    ready: `(SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
+                                   AND ${IS_READY} LIMIT ${MOST_COUNTED}))`,
+  },
+  "lanes l",
+);
 
 /** The parts of the state as JSON: there can be thousands of batches and lanes. */
 export const QUEUE_STATE: Statement<{ running: string; ready: string }> = {
-  sql: `SELECT ${RUNNING_BATCHES} AS running, ${READY_LANES} AS ready`,
+  sql: `WITH RECURSIVE ${LANES} SELECT ${RUNNING_BATCHES} AS running, ${READY_LANES} AS ready`,
   args: [],
 };
 
