@@ -205,7 +205,7 @@ describe("a range of results that is too long for memory", () => {
     expect(await ask("bytes=1-")).toBeNull();
     disk.isFull = false;
     await until(() => partsIn(app.dir).length === 0 || undefined);
-    expect(app.ctx.unfinished.size).toBe(0);
+    await until(() => app.ctx.unfinished.size === 0 || undefined);
   });
 
   test("stops when the client leaves, and only a few are written at a time", async () => {
@@ -225,7 +225,7 @@ describe("a range of results that is too long for memory", () => {
     expect(await Promise.all(asked)).toEqual(["left", "left", "left", "left"]);
     gate.resolve();
     await until(() => partsIn(app.dir).length === 0 || undefined);
-    expect(app.ctx.unfinished.size).toBe(0);
+    await until(() => app.ctx.unfinished.size === 0 || undefined);
     const next = await raw(app, LONG, { range: "bytes=1-" });
     expect(next.headers.get("content-length")).toBe(String(length - 1));
   });
