@@ -6,8 +6,9 @@ const UNSTORED_MS = 10_000;
 
 /**
  * Checks that nothing is paid twice. The calls of a task that were answered, or refused permanently, must not outnumber
- * its runs, except for calls that were lost with a node, a thread or a lease. The answers of a run that do not match
- * their schema are at most the first one, its repairs and the one of the model in `escalateTo`.
+ * its runs, except for calls that were lost with a node, a thread or a lease. The answers to a request that do not match
+ * its schema are at most the first one, its repairs and the one of the model in `escalateTo`. A run whose request is
+ * changed while it waits begins to count anew.
  */
 export function createCallChecks(calls: readonly ProviderCall[], answers: AnswerPlan | null) {
   const mostMismatches = answers ? 1 + answers.maxRepairs + (answers.escalateTo ? 1 : 0) : 0;
@@ -22,8 +23,15 @@ export function createCallChecks(calls: readonly ProviderCall[], answers: Answer
           excused.add(call);
       }
     },
-    /** `runsOf` returns `undefined` for a deleted task, whose number of runs is unknown. */
-    check(runsOf: (task: string) => number | undefined, complain: (what: string) => void): void {
+    /**
+     * `runsOf` returns `undefined` for a deleted task, whose number of runs is unknown; `changesOf` how often the request
+     * of a task may have been changed.
+     */
+    check(
+      runsOf: (task: string) => number | undefined,
+      changesOf: (task: string) => number,
+      complain: (what: string) => void,
+    ): void {
       const paid = new Map<string, number>();
       const mismatched = new Map<string, number>();
       const add = (to: Map<string, number>, task: string) => to.set(task, (to.get(task) ?? 0) + 1);
@@ -35,7 +43,7 @@ export function createCallChecks(calls: readonly ProviderCall[], answers: Answer
       }
       for (const [task, count] of mismatched) {
         const runs = runsOf(task);
-        if (runs !== undefined && count > runs * mostMismatches)
+        if (runs !== undefined && count > (runs + changesOf(task)) * mostMismatches)
           complain(`${task} ran ${runs} times and was answered wrongly ${count} times`);
       }
       for (const [task, count] of paid) {

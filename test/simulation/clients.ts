@@ -129,7 +129,7 @@ function begin(action: Action, acting: Acting): Begun {
     case "cancel and execute":
       return of("cancel what runs and execute it", cancelThenExecute(acting));
     case "change":
-      ledger.mayStart(task);
+      ledger.mayChange(task);
       return of(`change ${task}`, change(acting, task));
     case "delete":
       ledger.mayVanish(task.includes("-") ? task.split("-")[0] : undefined);

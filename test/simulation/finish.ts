@@ -177,7 +177,8 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   const runs = new Map(rows.map((row) => [String(row["id"]), Number(row["runs"])]));
   const isSure = (task: string) =>
     !world.ledger.hasVanishing("") && !world.ledger.hasVanishing(task.split("-")[0] ?? "");
-  world.calls.check((task) => (isSure(task) ? runs.get(task) : undefined), complain);
+  const runsOf = (task: string) => (isSure(task) ? runs.get(task) : undefined);
+  world.calls.check(runsOf, world.ledger.changesOf, complain);
   for (const node of world.nodesAlive())
     for (const provider of node.ctx.live.providers()) {
       const paced = provider.models.reduce((sum, { pacer }) => sum + pacer.inFlight, 0);

@@ -5,6 +5,8 @@ export type Ledger = {
   tasks: string[];
   /** A run of this task may follow. */
   mayStart(task: string): void;
+  /** The request of this task may be changed, and a run may follow. */
+  mayChange(task: string): void;
   /** Runs of all tasks of this batch may follow. */
   mayStartBatch(batch: string): void;
   /** A pilot may run some tasks of this batch, none of which has run. */
@@ -20,6 +22,8 @@ export type Ledger = {
     task: string,
     batch: string | null,
   ): { alone: number; withBatch: number; pilots: number };
+  /** Requests that may have changed what a task sends, with those that may have replaced it as a part of its batch. */
+  changesOf(task: string): number;
   /** Requests that may have replaced tasks of a batch. */
   refillsOf(batch: string | null): number;
   hasVanishing(batch: string): boolean;
@@ -33,12 +37,17 @@ export function createLedger(): Ledger {
   const vanishing = new Set<string>();
   const refills = new Map<string, number>();
   const pilots = new Map<string, number>();
+  const changes = new Map<string, number>();
   let isLimited = false;
   const add = (to: Map<string, number>, name: string) => to.set(name, (to.get(name) ?? 0) + 1);
   return {
     batches: [],
     tasks: [],
     mayStart: (task) => void add(tasks, task),
+    mayChange(task) {
+      add(tasks, task);
+      add(changes, task);
+    },
     mayStartBatch: (batch) => void add(batches, batch),
     mayTry: (batch) => void add(pilots, batch),
     mayVanish: (batch) => void vanishing.add(batch ?? ""),
@@ -51,6 +60,7 @@ export function createLedger(): Ledger {
       // The batch of a schedule's run has an id that no client chose, and the scheduler starts it once.
       withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),
     }),
+    changesOf: (task) => (changes.get(task) ?? 0) + (refills.get(task.split("-")[0] ?? "") ?? 0),
     refillsOf: (batch) => refills.get(batch ?? "") ?? 0,
     hasVanishing: (batch) => vanishing.has(batch),
   };
