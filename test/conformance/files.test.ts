@@ -236,17 +236,25 @@ describe("files through the SDK", () => {
     expect(error.error).toEqual({ message, type: "invalid_request_error", param, code });
   });
 
-  test("that are larger than the limit of a batch are refused with 413", async () => {
+  test("that are larger than the limit of a batch are refused as OpenAI does", async () => {
     expect(await refusal(upload("in.jsonl", "x".repeat(2049)))).toMatchObject({
-      status: 413,
+      status: 400,
       param: "file",
       code: "file_too_large",
       type: "invalid_request_error",
       error: {
-        message: "File is too large: 2049 bytes. Maximum size for the Batch API is 2048 bytes.",
+        message:
+          "File is too large. It has 2049 bytes, and the maximum for the Batch API is 2048 bytes.",
       },
     });
     expect(await upload("in.txt", "x".repeat(2049), "user_data")).toMatchObject({ bytes: 2049 });
+    expect(await refusal(upload("in.txt", "x".repeat(1_000_001), "user_data"))).toMatchObject({
+      status: 400,
+      error: {
+        message: "File is too large. The maximum is 1000000 bytes.",
+        code: "file_too_large",
+      },
+    });
   });
 });
 

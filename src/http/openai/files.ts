@@ -1,9 +1,10 @@
 import { Hono } from "hono";
 
 import type { Config } from "../../config.ts";
+import type { AppError } from "../../errors.ts";
 import { type FileTerms, openFile, storeFile } from "../../services/files.ts";
 import * as service from "../../services/openai-files.ts";
-import { badParam, refusal } from "../../services/openai-refusal.ts";
+import { badParam } from "../../services/openai-refusal.ts";
 import { readResultFile, resultFileTag } from "../../services/openai-results.ts";
 import { whileKeyValid } from "../connections.ts";
 import { CONTENT_TYPES, sendDownload } from "../download.ts";
@@ -46,8 +47,8 @@ export const openAiFileRoutes = new Hono<AppEnv>()
       c.req.raw,
       pace,
       ({ name, content, fields }) =>
-        storeFile(ctx, caller, name, whileKeyValid(c, content), ({ bytes, now }) =>
-          termsOf(fields, { name, bytes, now }, ctx.config),
+        storeFile(ctx, caller, name, limited(whileKeyValid(c, content), ctx.config), (file) =>
+          termsOf(fields, { name, ...file }, ctx.config),
         ),
       FORM,
     );
@@ -93,6 +94,23 @@ export const openAiFileRoutes = new Hono<AppEnv>()
     return answer;
   });
 
+/** OpenAI answers 400 with these first words, and not 413. */
+function tooLarge(why: string): AppError {
+  return badParam("file", `File is too large. ${why}`, "file_too_large");
+}
+
+async function* limited(
+  content: AsyncIterable<Uint8Array>,
+  { maxFileBytes }: Pick<Config, "maxFileBytes">,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of content) {
+    bytes += chunk.length;
+    if (bytes > maxFileBytes) throw tooLarge(`The maximum is ${maxFileBytes} bytes.`);
+    yield chunk;
+  }
+}
+
 /** Checks the fields of a file, when all of it has arrived. */
 function termsOf(
   fields: ReadonlyMap<string, string>,
@@ -110,10 +128,8 @@ function termsOf(
       "invalid_file_format",
     );
   if (purpose === "batch" && bytes > openAiMaxFileBytes)
-    throw refusal(
-      "PAYLOAD_TOO_LARGE",
-      `File is too large: ${bytes} bytes. Maximum size for the Batch API is ${openAiMaxFileBytes} bytes.`,
-      { param: "file", code: "file_too_large" },
+    throw tooLarge(
+      `It has ${bytes} bytes, and the maximum for the Batch API is ${openAiMaxFileBytes} bytes.`,
     );
   const life = lifeOf(fields);
   return { purpose, expiresAt: life === undefined ? null : now + life * 1000 };
