@@ -1,18 +1,10 @@
 import { csvLine } from "../lib/csv-line.ts";
 import { canonicalJson, parseJson } from "../lib/json.ts";
 import { columnNames } from "./columns.ts";
-import {
-  answerOf,
-  errorText,
-  INLINE_COLUMNS,
-  inputCells,
-  inputMembers,
-  jsonWriter,
-  ownName,
-  type ResultCell,
-  type ResultSource,
-  type ResultWriter,
-} from "./result-format.ts";
+import { jsonWriter, type ResultWriter } from "./result-format.ts";
+import { inputMembers } from "./result-json.ts";
+import { answerOf, errorText, type ResultSource } from "./result-row.ts";
+import { INLINE_COLUMNS, inputCells, ownName, type ResultCell } from "./result-table.ts";
 
 /** The tasks of one row in two batches; `null` in the batch that has no such row. */
 export type Pair =

@@ -3,14 +3,9 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { meaningOf } from "./columns.ts";
 import { withoutOutput } from "./output.ts";
 import { fromProviderBody } from "./request.ts";
-import {
-  cellOf,
-  csvOf,
-  type ResultCell,
-  type ResultSource,
-  type ResultTable,
-  type ResultWriter,
-} from "./result-format.ts";
+import { csvOf, type ResultWriter } from "./result-format.ts";
+import type { ResultSource } from "./result-row.ts";
+import { cellOf, type ResultCell, type ResultTable } from "./result-table.ts";
 
 /*
  * Rows of a batch's input as they were, to be sent again: a table for a table, JSONL for anything else.

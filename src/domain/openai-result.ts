@@ -1,6 +1,6 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
-import type { ResultSource } from "./result-format.ts";
+import type { ResultSource } from "./result-row.ts";
 import { executionId } from "./task.ts";
 
 /** The data of a task for a line of OpenAI's output or error file. */

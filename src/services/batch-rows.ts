@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { hasEndedForReal, isWaitingBatch } from "../domain/chain.ts";
 import { columnNames, variableNames } from "../domain/columns.ts";
 import type { Condition } from "../domain/condition.ts";
-import { answerTable, type ResultTable } from "../domain/result-format.ts";
+import { answerTable, type ResultTable } from "../domain/result-table.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { plainNumber } from "../lib/plain-number.ts";

@@ -3,13 +3,8 @@ import { isAnswerTooLarge } from "../db/refusal.ts";
 import { columnNames } from "../domain/columns.ts";
 import { createInputWriter, inputTable } from "../domain/input-rows.ts";
 import { columnsOf, Output, type OutputColumn } from "../domain/output.ts";
-import {
-  createResultWriter,
-  type ResultCell,
-  type ResultFormat,
-  resultTable,
-  type ResultTable,
-} from "../domain/result-format.ts";
+import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
+import { type ResultCell, resultTable, type ResultTable } from "../domain/result-table.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";

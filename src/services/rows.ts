@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
-import { answerTable, errorText, type ResultCell } from "../domain/result-format.ts";
+import { errorText } from "../domain/result-row.ts";
+import { answerTable, type ResultCell } from "../domain/result-table.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { nextRound } from "../lib/clock.ts";
 import type { Batch } from "../store/batches.ts";

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
-import { errorText } from "../../domain/result-format.ts";
+import { errorText } from "../../domain/result-row.ts";
 import { executionId } from "../../domain/task.ts";
 import { getBatch } from "../../services/batches.ts";
 import { listRows, type RowPage } from "../../services/rows.ts";
