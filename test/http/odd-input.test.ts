@@ -394,13 +394,34 @@ test("an idempotent request with an explicit default is the same request", async
   const again = await app.post("/tasks", { ...task, priority: "normal", cache: false });
   expect([made.status, again.body.data?.id]).toEqual([201, made.body.data.id]);
   expect((await app.post("/tasks", { ...task, priority: "high" })).status).toBe(409);
-  const batch = { idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
+  const batch = { id: "b", idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
   const first = await app.post("/batches", batch);
-  const tasks = [{ prompt: "x", priority: "normal" }];
-  const second = await app.post("/batches", { ...batch, tasks });
-  expect([first.status, second.body.data?.id]).toEqual([201, first.body.data.id]);
-  const cached = { ...batch, idempotencyKey: "cached", config: { cache: true } };
-  await app.post("/batches", cached);
-  const uncached = { ...cached, tasks: [{ prompt: "x", cache: false }] };
-  expect((await app.post("/batches", uncached)).status).toBe(409);
+  expect(first.status).toBe(201);
+  const spelledOut = {
+    config: {
+      cache: false,
+      safeOutput: false,
+      maxRepairs: 1,
+      csv: { header: true },
+      xlsx: { values: "plain" },
+    },
+    name: "b",
+    tasks: [{ prompt: "x", priority: "normal", cache: false }],
+  };
+  for (const [field, value] of Object.entries({ config: {}, ...spelledOut })) {
+    const { status } = await app.post("/batches", { ...batch, [field]: value });
+    expect([field, status]).toEqual([field, 200]);
+  }
+  expect((await app.post("/batches", { ...batch, ...spelledOut })).body.data.id).toBe("b");
+  expect((await app.post("/batches", { ...batch, config: { safeOutput: true } })).status).toBe(409);
+  // What a task says as its batch does is the same; what it says otherwise is not.
+  const config = { cache: true, model: "gpt-4o", maxRetries: 2 };
+  const cached = { idempotencyKey: "cached", tasks: [{ prompt: "x" }], config };
+  expect((await app.post("/batches", cached)).status).toBe(201);
+  const alike = [{ prompt: "x", ...config }];
+  expect((await app.post("/batches", { ...cached, tasks: alike })).status).toBe(200);
+  for (const other of [{ cache: false }, { model: "gpt-4" }]) {
+    const tasks = [{ prompt: "x", ...other }];
+    expect((await app.post("/batches", { ...cached, tasks })).status).toBe(409);
+  }
 });
