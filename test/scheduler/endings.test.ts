@@ -267,6 +267,17 @@ test("if runs may overlap, each needs its own results file", async () => {
     });
   const refused = await make("out.csv");
   expect([refused.status, refused.body.error.details.issues[0].path]).toEqual([400, "outputFile"]);
-  expect((await make("out-{{date}}-{{time}}.csv")).status).toBe(201);
+  const { status, body } = await make("out-{{date}}-{{time}}.csv");
+  expect(status).toBe(201);
+  await app.post(`/scheduled-tasks/${body.data.id}/run`);
+  app.clock.now += 5;
+  await app.post(`/scheduled-tasks/${body.data.id}/run`);
+  // Two runs of the same second have two files, and those of a fire keep the short name.
+  await app.at(day("09:00:00"));
+  expect((await app.ended(body.data.id)).map((run) => run.outputFile)).toEqual([
+    "out-2026-01-01-08-30-00-000.csv",
+    "out-2026-01-01-08-30-00-005.csv",
+    "out-2026-01-01-09-00-00.csv",
+  ]);
   expect((await make("out-{{runId}}.csv")).status).toBe(201);
 });
