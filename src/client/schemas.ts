@@ -495,7 +495,7 @@ export interface components {
             /** @description A file in the files folder; it need not be there yet */
             inputFile: string;
             /**
-             * @description Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the time zone; the second `02-30-00` of an autumn night is `02-30-00b`) and `{{runId}}` may be in its name; without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit
+             * @description Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the time zone; the second `02-30-00` of an autumn night is `02-30-00b`, and a run on request that may overlap has milliseconds: `02-30-00-123`) and `{{runId}}` may be in its name; without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit
              * @example results-{{date}}.csv
              */
             outputFile?: string | null;
@@ -597,7 +597,7 @@ export interface components {
             /** @description A file in the files folder; it need not be there yet */
             inputFile?: string;
             /**
-             * @description Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the time zone; the second `02-30-00` of an autumn night is `02-30-00b`) and `{{runId}}` may be in its name; without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit
+             * @description Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the time zone; the second `02-30-00` of an autumn night is `02-30-00b`, and a run on request that may overlap has milliseconds: `02-30-00-123`) and `{{runId}}` may be in its name; without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit
              * @example results-{{date}}.csv
              */
             outputFile?: string | null;

@@ -4,6 +4,7 @@ import { label } from "../lib/meters.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Delivery, recordAttempt } from "../store/deliveries.ts";
 import { disableWebhook, noteHealth } from "../store/webhooks.ts";
+import { hasRow } from "../store/which.ts";
 import type { Endpoint } from "./endpoints.ts";
 
 /**
@@ -25,16 +26,7 @@ export async function report(
     unit: {
       recorded: recordAttempt(delivery, attempt, nextAt),
       health: isNews ? noteHealth(webhook.seq, attempt.isDelivered, attempt.at) : undefined,
-      disabled: reason === undefined ? undefined : disableWebhook(webhook.seq, reason, now),
-      alert:
-        reason === undefined
-          ? undefined
-          : insertAlert({
-              code: "webhook.disabled",
-              subject: webhook.id,
-              message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to continue`,
-              raisedAt: now,
-            }),
+      ...(reason === undefined ? {} : disabling(webhook, reason, now)),
     },
     committed: () => (webhook.failingSince = failingSince),
   });
@@ -42,6 +34,20 @@ export async function report(
   ctx.meters.add("webhook_deliveries_total", label("outcome", outcome));
   if (reason !== undefined) ctx.signals.emit("events", undefined);
   return reason !== undefined;
+}
+
+/**
+ * Disables an endpoint with an alert. Nothing happens if it was deleted or switched off meanwhile: nobody could clear
+ * the alert of a deleted one.
+ */
+function disabling({ seq, id }: Endpoint["webhook"], reason: string, now: number) {
+  const message = `Webhook ${id} was disabled: ${reason}. Its events are kept; set isActive to true to continue`;
+  const alert = { code: "webhook.disabled" as const, subject: id, message, raisedAt: now };
+  const isActive = { where: "seq = ? AND is_active", args: [seq] };
+  return {
+    alert: insertAlert(alert, hasRow("webhooks", isActive)),
+    disabled: disableWebhook(seq, reason, now),
+  };
 }
 
 function whyDisable(

@@ -12,6 +12,7 @@ import {
   type TaskInput,
 } from "./task-input.ts";
 import { parseTemplate, type Template } from "./template.ts";
+import { NUL } from "./text.ts";
 
 /** A request as it is stored: the provider's body, and the prompt if the body does not contain it. */
 export type Composed = {
@@ -61,12 +62,22 @@ export function createComposer(config: BatchConfig, defaultModel: string): Compo
     return {
       model: request.model,
       body,
-      prompt: request.messages === null ? null : (prompt ?? null),
+      prompt: request.messages === null ? null : storablePrompt(task, prompt),
       flexMinutes: flexMinutesOf(body, task.flexDeadlineMinutes ?? config.flexDeadlineMinutes),
       maxRepairs: format ? (config.maxRepairs ?? DEFAULT_REPAIRS) : null,
       escalateTo: escalationFrom(request.model, config),
     };
   };
+}
+
+/**
+ * The prompt of a request with messages. With U+0000, at which SQLite would end it, it is only in the messages that
+ * were made from it, as JSON. Throws `ComposeError` if it is beside messages of the client's.
+ */
+function storablePrompt(task: TaskInput, prompt: string | undefined): string | null {
+  if (!prompt?.includes(NUL)) return prompt ?? null;
+  if (!task.messages) return null;
+  throw new ComposeError("prompt", "must not contain the character U+0000 beside messages");
 }
 
 /** Adds a row's attachments to the messages of its request. */

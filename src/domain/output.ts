@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { ModelName, textOf } from "./text.ts";
 
 /*
  * The object that an answer is to be: names of texts, or a JSON Schema. It goes to the provider as the
@@ -16,7 +17,7 @@ const MOST_SCHEMA_CHARACTERS = 100_000;
 const MOST_COLUMNS = 1000;
 
 const Names = z
-  .array(z.string().min(1).max(100))
+  .array(textOf({ least: 1, most: 100 }))
   .min(1)
   .max(MOST_NAMES)
   .refine((names) => new Set(names).size === names.length, "must not name anything twice")
@@ -58,15 +59,10 @@ export const AnswerFields = {
         `Unless set: ${DEFAULT_REPAIRS}`,
     )
     .optional(),
-  escalateTo: z
-    .string()
-    .min(1)
-    .max(200)
-    .describe(
-      "A model that is called once more if the answer is empty, cut off or does not match `output`; what that comes " +
-        "to counts. The execution says so in `escalatedFrom`",
-    )
-    .optional(),
+  escalateTo: ModelName.describe(
+    "A model that is called once more if the answer is empty, cut off or does not match `output`; what that comes " +
+      "to counts. The execution says so in `escalatedFrom`",
+  ).optional(),
 };
 export type AnswerFields = z.infer<z.ZodObject<typeof AnswerFields>>;
 

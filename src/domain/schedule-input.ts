@@ -13,7 +13,8 @@ const DESCRIPTIONS = {
   inputFile: "A file in the files folder; it need not be there yet",
   outputFile:
     "Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the " +
-    "time zone; the second `02-30-00` of an autumn night is `02-30-00b`) and `{{runId}}` may be in its name; " +
+    "time zone; the second `02-30-00` of an autumn night is `02-30-00b`, and a run on request that may overlap has milliseconds: " +
+    "`02-30-00-123`) and `{{runId}}` may be in its name; " +
     "without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit",
   overlapPolicy:
     "What a fire does while the run before has not ended: `skip` it, `queue` it, `allow` both, or " +

@@ -84,17 +84,26 @@ export function planFires(schedule: Timed, nowMs: number, most = 100): FirePlan 
 
 const NAME_VARIABLES = ["date", "time", "runId"] as const;
 
-type NameValues = { at: number; timezone: string; runId: string };
+type NameValues = {
+  at: number;
+  timezone: string;
+  runId: string;
+  /** The time has milliseconds, because several runs may have the same second. */
+  isExact?: boolean;
+};
 
-/** Clocks are put back by an hour, or by half of one. */
-const CLOCK_CHANGES_MS = [3_600_000, 1_800_000];
+/** Clocks are put back by an hour, by half of one (Lord Howe Island), or by two (Troll). */
+const CLOCK_CHANGES_MS = [3_600_000, 1_800_000, 7_200_000];
 
 /**
  * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled in, date and time
  * being those of the schedule's zone. A time that occurs a second time because clocks were put back has a name of its
  * own: `02-30-00b`.
  */
-export function renderFileName(template: string, { at, timezone, runId }: NameValues): string {
+export function renderFileName(
+  template: string,
+  { at, timezone, runId, isExact = false }: NameValues,
+): string {
   const { format } = new Intl.DateTimeFormat("sv-SE", {
     timeZone: timezone,
     dateStyle: "short",
@@ -102,8 +111,19 @@ export function renderFileName(template: string, { at, timezone, runId }: NameVa
   });
   const [date = "", time = ""] = format(at).split(" ");
   const isSecond = CLOCK_CHANGES_MS.some((change) => format(at - change) === format(at));
-  const values = { date, time: time.replaceAll(":", "-") + (isSecond ? "b" : ""), runId };
+  const ms = isExact ? `-${String(at % 1000).padStart(3, "0")}` : "";
+  const values = { date, time: `${time.replaceAll(":", "-")}${ms}${isSecond ? "b" : ""}`, runId };
   return parseTemplate(template).render(new Map(Object.entries(values)));
+}
+
+/** The results file of a run. One on request may overlap with others of the same second, and must not replace their files. */
+export function nameOutput(
+  template: string,
+  { timezone, overlapPolicy }: { timezone: string; overlapPolicy: OverlapPolicy },
+  { id, scheduledAt, cause }: { id: string; scheduledAt: number; cause: RunCause },
+): string {
+  const isExact = cause === "manual" && overlapPolicy === "allow";
+  return renderFileName(template, { at: scheduledAt, timezone, runId: id, isExact });
 }
 
 /** Whether two runs that overlap write two files. */

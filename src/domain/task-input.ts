@@ -7,7 +7,7 @@ import { MOST_CONDITION_CHARACTERS, problemWithCondition } from "./condition.ts"
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { AnswerFields } from "./output.ts";
 import { PRIORITIES } from "./task.ts";
-import { ModelName } from "./text.ts";
+import { ModelName, textOf } from "./text.ts";
 
 /** A client's id for a task or batch. */
 export const Id = z
@@ -97,7 +97,7 @@ export const RequestFields = {
     .optional(),
 };
 
-export const IdempotencyKey = z.string().min(1).max(255);
+export const IdempotencyKey = textOf({ least: 1, most: 255 });
 
 /** One task as a client describes it, in a request or in a row of a file. */
 export const TaskInput = z

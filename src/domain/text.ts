@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** SQLite ends a text at U+0000 when it measures, compares or prints it, so that the rest would be lost. */
-const NUL = "\u0000";
+export const NUL = "\u0000";
 
 /** A text from a client, such as a name, a description or a path, of up to `most` characters. */
 export function textOf({ least = 0, most }: { least?: number; most: number }) {

@@ -2,12 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { costOf } from "../domain/batch.ts";
-import {
-  batchIdOfRun,
-  renderFileName,
-  type RunError,
-  type RunOutcome,
-} from "../domain/schedule.ts";
+import { batchIdOfRun, nameOutput, type RunError, type RunOutcome } from "../domain/schedule.ts";
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { logError } from "../lib/logged-error.ts";
@@ -48,10 +43,7 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
   const found = await findRun(ctx.db, id);
   if (!found || found.run.status !== "pending") return;
   const { run, schedule } = found;
-  const { timezone } = schedule;
-  const outputFile =
-    schedule.outputFile &&
-    renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
+  const outputFile = schedule.outputFile && nameOutput(schedule.outputFile, schedule, run);
   const { isDryRun } = run;
   try {
     const refusal = await whyKeyIsInvalid(ctx, schedule.apiKey, "created with");

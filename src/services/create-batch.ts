@@ -15,7 +15,7 @@ import { type InputBatch, requireInputBatch } from "./batch-rows.ts";
 import { getBatch } from "./batches.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
-import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
+import { findOriginal, idempotencyOf, settingsOf, withoutDefaults } from "./idempotency.ts";
 import { type Checked, checkRows, requireDiskSpace } from "./ingest.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
@@ -128,6 +128,7 @@ async function createNew(
 /** The normalised content of a request, so that explicit and implicit defaults are equal. */
 function meaningOf({
   id,
+  name,
   deadlineAt: _deadline,
   ...payload
 }: Omit<BatchDraft, "idempotencyKey">): object {
@@ -135,7 +136,8 @@ function meaningOf({
     ...payload,
     // Clients of OpenAI's API do not choose the id.
     ...(payload.openAi || id === undefined ? {} : { id }),
-    ...(payload.config && { config: withoutDefaults(payload.config) }),
+    ...(name === id ? {} : { name }),
+    config: settingsOf(payload.config),
     ...(payload.tasks && {
       tasks: payload.tasks.map((task) => withoutDefaults(task, payload.config)),
     }),

@@ -47,5 +47,6 @@ export async function deleteTasks(ctx: Context, tasks: OldTask[]): Promise<numbe
     );
     gone += results.filter(({ deleted }) => deleted.rows.length > 0).length;
   }
+  if (gone > 0) ctx.signals.emit("deleted", undefined);
   return gone;
 }

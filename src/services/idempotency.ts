@@ -1,13 +1,17 @@
 import type { Context } from "../context.ts";
 import { FLEX_DEADLINE_MINUTES } from "../domain/flex.ts";
 import { DEFAULT_REPAIRS } from "../domain/output.ts";
+import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson } from "../lib/json.ts";
 import { findIdempotencyKey, type Idempotency } from "../store/idempotency.ts";
 import type { Caller } from "./caller.ts";
 
-/** The defaults of fields. A request that spells them out equals one that omits them. */
+/**
+ * The defaults of fields. A request that spells them out equals one that omits them. Those of the server's configuration
+ * are not among them: it may change between a request and its repetition.
+ */
 const DEFAULTS: Record<string, unknown> = {
   priority: "normal",
   cache: false,
@@ -15,21 +19,31 @@ const DEFAULTS: Record<string, unknown> = {
   flexDeadlineMinutes: FLEX_DEADLINE_MINUTES,
   maxRepairs: DEFAULT_REPAIRS,
 };
+const DEFAULTS_OF_READING = { header: true, values: "plain" };
 
-/**
- * A task, or the settings of a batch for its tasks, without the fields that equal their defaults; a task inherits the
- * fields in `inherited` from its batch.
- */
-export function withoutDefaults<Fields extends object>(
-  fields: Fields,
-  inherited: object = {},
-): Partial<Fields> {
-  const otherwise: Record<string, unknown> = { ...DEFAULTS, ...inherited };
-  const kept = Object.entries(fields).filter(
-    ([name, value]) => !(name in DEFAULTS) || otherwise[name] !== value,
+/** A task without the fields that equal their defaults; it inherits the fields in `inherited` from its batch. */
+export function withoutDefaults(fields: object, inherited: object = {}): Record<string, unknown> {
+  return withoutEqual(fields, { ...DEFAULTS, ...inherited });
+}
+
+/** The settings of a batch without the fields that equal their defaults; `undefined` if none is left. */
+export function settingsOf(config: BatchConfig = {}): Record<string, unknown> | undefined {
+  const { csv = {}, xlsx = {}, ...settings } = config;
+  return orNothing({
+    ...withoutEqual(settings, DEFAULTS),
+    csv: orNothing(withoutEqual(csv, DEFAULTS_OF_READING)),
+    xlsx: orNothing(withoutEqual(xlsx, DEFAULTS_OF_READING)),
+  });
+}
+
+function withoutEqual(fields: object, others: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => others[name] !== value),
   );
-  // The remaining entries have the same names and values.
-  return Object.fromEntries(kept) as Partial<Fields>;
+}
+
+function orNothing(fields: Record<string, unknown>): Record<string, unknown> | undefined {
+  return Object.values(fields).every((value) => value === undefined) ? undefined : fields;
 }
 
 /** The idempotency key with the hash of the request, or `null` without a key. Keys are scoped to the API key. */

@@ -37,6 +37,12 @@ export type Preview = {
 const SAMPLE = 100;
 const MOST_COUNT_MS = 1500;
 const MOST_TOKEN_MS = 1000;
+/** The most characters of the requests that are shown, and of the sampled ones: a template may make millions of each row. */
+const MOST_CHARACTERS = 4_000_000;
+const NOT_REACHED = {
+  field: "config",
+  message: "its request is not shown, because those before it are long; ask for fewer rows",
+};
 /** A placeholder that makes a request of any row, so that cells can be shown before there is a prompt. */
 const ANY_PROMPT = "-";
 
@@ -60,14 +66,10 @@ export async function previewInput(
     },
   });
   const composed = new Map<number, PreparedRow>();
-  const last = Math.max(upTo, SAMPLE);
   const refusal = await read(ctx, caller, inputFile, config, {
     untilMs: MOST_COUNT_MS,
-    take: (prepared) => {
-      if (prepared.row <= SAMPLE || prepared.row >= from) composed.set(prepared.row, prepared);
-      return prepared.row < last;
-    },
-  }).then(() => [], refusalOf);
+    take: takeSome(composed, from, upTo),
+  }).then(() => [NOT_REACHED], refusalOf);
   const sendable = [...composed.values()].flatMap(({ row, value }) =>
     value && !value.isSkipped
       ? [{ row, model: value.model, endpoint: value.endpoint, body: value.body }]
@@ -98,6 +100,22 @@ export async function previewInput(
       sample.length === 0
         ? null
         : estimate(table.rowCount, sample, pace, (model) => priceAt(ctx, model)),
+  };
+}
+
+/** Keeps the rows that are shown and those that are sampled, as long as their requests are not too long. */
+function takeSome(composed: Map<number, PreparedRow>, from: number, upTo: number) {
+  const left = { shown: MOST_CHARACTERS, sampled: MOST_CHARACTERS };
+  const last = Math.max(upTo, SAMPLE);
+  return (prepared: PreparedRow): boolean => {
+    const { row, value } = prepared;
+    const kind = row >= from && row <= upTo ? "shown" : "sampled";
+    const isKept = left[kind] > 0 && (kind === "shown" || row <= SAMPLE);
+    if (isKept) {
+      composed.set(row, prepared);
+      left[kind] -= value?.body.length ?? 0;
+    }
+    return row < last && (isKept || row < from);
   };
 }
 

@@ -11,11 +11,13 @@ const HAS_NOT_TAKEN = (task: string) =>
  * SQL that joins to a row `i` of `task_inputs` the execution `e` whose answer it may reuse, if there is one: that
  * from its `baseBatch`, or else the cached one for the same request. `when` is a further condition.
  */
-export const storedAnswer = (when = "TRUE") => `
+export function storedAnswer(when = "TRUE"): string {
+  return `
   LEFT JOIN executions b ON b.task = i.base_task AND b.run = i.base_run AND ${HAS_NOT_TAKEN("i.task")}
   LEFT JOIN cached_answers a ON a.key = i.cache_key
   LEFT JOIN executions e ON e.task = coalesce(b.task, a.task) AND e.run = iif(b.task IS NULL, a.run, b.run)
     AND ${when}`;
+}
 
 /** An answer that rows of another batch may reuse. */
 export type BaseAnswer = {

@@ -124,10 +124,12 @@ export async function findIdBefore(client: Pick<Client, "execute">, time: number
 }
 
 /** Which of these tasks or batches, by row number, exist. A batch that is being removed does not. */
-export const thoseThere = (kind: "task" | "batch", seqs: number[]): Statement<{ seq: number }> => ({
-  sql:
-    kind === "task"
-      ? "SELECT t.seq FROM json_each(?) j CROSS JOIN tasks t ON t.seq = j.value"
-      : "SELECT b.seq FROM json_each(?) j CROSS JOIN batches b ON b.seq = j.value WHERE b.status <> 'ingesting'",
-  args: [JSON.stringify(seqs)],
-});
+export function thoseThere(kind: "task" | "batch", seqs: number[]): Statement<{ seq: number }> {
+  return {
+    sql:
+      kind === "task"
+        ? "SELECT t.seq FROM json_each(?) j CROSS JOIN tasks t ON t.seq = j.value"
+        : "SELECT b.seq FROM json_each(?) j CROSS JOIN batches b ON b.seq = j.value WHERE b.status <> 'ingesting'",
+    args: [JSON.stringify(seqs)],
+  };
+}

@@ -8,10 +8,14 @@ import { storedAnswer } from "./base-answers.ts";
  */
 
 /** SQL for a text, or `NULL` where it has more than `?` bytes. */
-export const fits = (column: string) => `iif(octet_length(${column}) <= ?, ${column}, NULL)`;
+export function fits(column: string): string {
+  return `iif(octet_length(${column}) <= ?, ${column}, NULL)`;
+}
 
 /** SQL for the bytes of a text, which SQLite knows without reading it. */
-export const sizeOfText = (column: string) => `octet_length(${column})`;
+export function sizeOfText(column: string): string {
+  return `octet_length(${column})`;
+}
 
 const SOURCES = {
   /** The body of a task's request. */

@@ -3,7 +3,14 @@ import { describe, expect, test } from "bun:test";
 import { type Client, type InStatement, LibsqlError } from "@libsql/client";
 
 import { createLocalClient } from "../../src/db/local-client.ts";
-import { culpritOf, fateOf, isAnswerTooLarge, NotStorable } from "../../src/db/refusal.ts";
+import {
+  culpritOf,
+  fateOf,
+  isAnswerTooLarge,
+  NotStorable,
+  troubleOf,
+  Unreachable,
+} from "../../src/db/refusal.ts";
 import { createServerClient } from "../../src/db/server.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
@@ -137,6 +144,31 @@ test("a database that is busy or full refuses every statement", () => {
   expect(fateOf(new NotStorable("Infinity cannot be stored"))).toBe("refused");
   // By then the statements were committed.
   expect(fateOf(new RangeError("Received integer which is too large"))).toBe("unknown");
+});
+
+test("a trouble of the database is said in words, and neither a refused statement nor a bug is one", () => {
+  const said = (code: string) =>
+    troubleOf(new Error("Failed query", { cause: new LibsqlError("no", code) }));
+  expect(
+    ["SQLITE_FULL", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_READONLY_DIRECTORY"].map(said),
+  ).toEqual([
+    "The disk of the database is full",
+    "The database is busy",
+    "The database is busy",
+    "The database cannot be written",
+  ]);
+  expect(
+    ["SQLITE_CORRUPT", "SQLITE_IOERR_READ", "SQLITE_CANTOPEN", "SERVER_ERROR"].map(said),
+  ).toEqual([
+    "The database is damaged",
+    "The database cannot be read or written",
+    "The database cannot be read or written",
+    "The database cannot be reached",
+  ]);
+  expect(troubleOf(new Unreachable("no answer in time"))).toBe("The database cannot be reached");
+  for (const code of ["SQLITE_CONSTRAINT_UNIQUE", "SQLITE_TOOBIG", "ARGS_INVALID", "UNKNOWN"])
+    expect([code, said(code)]).toEqual([code, undefined]);
+  expect(troubleOf(new TypeError("undefined is not a function"))).toBeUndefined();
 });
 
 test("the error of a too large answer is recognised inside other errors", () => {

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { openDatabase } from "../../src/db/client.ts";
 import { createLocalClient } from "../../src/db/local-client.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
+import { reportDamage } from "../../src/services/damage.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { startServer, until } from "../support/server.ts";
+import { type Json, startServer, until } from "../support/server.ts";
 
 describe("a database that fails", () => {
   test.each([
@@ -30,6 +31,13 @@ describe("a database that fails", () => {
     await using app = await startServer({ ROLE: "api" });
     await app.ctx.client.execute("PRAGMA query_only = ON");
     expect((await app.post("/tasks", { prompt: "x" })).status).toBe(503);
+    const endpoint = { name: "n", url: "https://example.com/", event_types: ["batch.completed"] };
+    const openAi = await app.post(`${app.url}/v1/webhook_endpoints`, endpoint);
+    expect([openAi.status, openAi.body.error.code, openAi.headers.get("retry-after")]).toEqual([
+      503,
+      "service_unavailable",
+      "5",
+    ]);
     const ready = await fetch(`${app.url}/readyz`);
     expect([ready.status, ready.headers.get("retry-after")]).toEqual([503, "5"]);
     expect((await app.get("/status/services/database")).body.data.status).toBe("unhealthy");
@@ -37,6 +45,15 @@ describe("a database that fails", () => {
     await until(async () => (await fetch(`${app.url}/readyz`)).ok);
     expect((await app.get("/status/services/database")).body.data.status).toBe("healthy");
   });
+});
+
+test("damage that is found after the start raises an alert, which the next sound check clears", async () => {
+  await using app = await startServer({ ROLE: "api" });
+  const codes = async () => (await app.get("/alerts")).body.data.open.map(({ code }: Json) => code);
+  reportDamage(app.ctx, Promise.resolve({ found: "page 7 is used twice" }));
+  await until(async () => (await codes())[0] === "database.damaged");
+  reportDamage(app.ctx, Promise.resolve(undefined));
+  await until(async () => (await codes()).length === 0);
 });
 
 describe("a damaged file", () => {

@@ -226,11 +226,15 @@ test("a time that comes twice in autumn gives two names", () => {
     name("2026-10-25T02:30:00Z", "Europe/Berlin"),
     name("2026-04-04T14:45:00Z", "Australia/Lord_Howe"),
     name("2026-04-04T15:15:00Z", "Australia/Lord_Howe"),
+    name("2026-10-25T00:30:00Z", "Antarctica/Troll"),
+    name("2026-10-25T02:30:00Z", "Antarctica/Troll"),
   ]).toEqual([
     "2026-10-25-02-30-00",
     "2026-10-25-02-30-00b",
     "2026-10-25-03-30-00",
     "2026-04-05-01-45-00",
     "2026-04-05-01-45-00b",
+    "2026-10-25-02-30-00",
+    "2026-10-25-02-30-00b",
   ]);
 });

@@ -92,13 +92,31 @@ describe("a reader that reconnects", () => {
   test("with an empty Last-Event-ID has none", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "a", prompt: "x" });
-    await using stream = await follow(app.url, "/events?since=0", after(""));
-    expect(stream.status).toBe(200);
+    for (const empty of ["", " "]) {
+      await using stream = await follow(app.url, "/events?since=0", after(empty));
+      expect(stream.status).toBe(200);
+      await stream.until("task.created");
+    }
+  });
+
+  test("with a Last-Event-ID that is no number of an event is refused, and one with zeros is read", async () => {
+    await using app = await startServer();
+    for (const id of ["a", "b"]) await app.post("/tasks", { id, prompt: "x" });
+    const odd = ["-1", "+1", "1.5", "1e3", "0x1", "1, 2", "null", "9007199254740993"];
+    for (const id of odd) {
+      const { status, body } = await app.get("/events", { "last-event-id": id });
+      expect([id, status, body.error?.code]).toEqual([id, 400, "VALIDATION_ERROR"]);
+    }
+    await using stream = await follow(app.url, "/events", after("0001"));
     await stream.until("task.created");
+    expect(stream.reported.map(({ data }) => data.data.taskId)).toEqual(["b"]);
+    await using beyond = await follow(app.url, "/tasks/a/events", after(999_999_999_999_999));
+    await beyond.until("task.created");
+    expect(beyond.types()).toEqual(["gap", "task.created"]);
   });
 });
 
-test("the stream of a task or batch ends when that is deleted", async () => {
+test("the stream of a task or batch ends when that is deleted, also in bulk", async () => {
   await using app = await startServer();
   await app.post("/tasks", { id: "t", prompt: "x" });
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
@@ -110,4 +128,12 @@ test("the stream of a task or batch ends when that is deleted", async () => {
   await task.ended();
   await app.del("/batches/b");
   await batch.ended();
+  await app.post("/tasks", { id: "many", prompt: "x" });
+  await using other = await follow(app.url, "/tasks/many/events");
+  await other.until("task.created");
+  const createdBefore = new Date(Date.now() + 1000).toISOString();
+  await app.send("DELETE", `/tasks?status=pending&createdBefore=${createdBefore}`);
+  await other.ended();
+  // At once, and not with the next comment, which follows within ten seconds.
+  expect(other.text()).not.toContain("still here");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import { startServer } from "../support/server.ts";
+import { type Json, startServer } from "../support/server.ts";
 
 test("POST /batches/preview shows the requests of a table, and creates nothing", async () => {
   await using app = await startServer();
@@ -40,6 +40,16 @@ test("POST /batches/preview shows the requests of a table, and creates nothing",
   const wrong = (await preview({ ...body, config: { promptTemplate: "{{town}}" } })).body.data;
   expect(wrong.rows[0].issues[0].message).toContain("town");
   await Bun.write(`${app.filesDir}/rows.jsonl`, '{"city":"Oslo","n":{"a":1}}\n{"city":"Rome"}\n');
+  // A template that makes nearly a million characters of each row is filled in for some of them only.
+  const long = { promptTemplate: `{{nr}}${"x".repeat(900_000)}`, model: "gpt-4o" };
+  const some = (await preview({ inputFile: "cities.csv", limit: 20, config: long })).body.data;
+  const isShown = some.rows.map(({ messages }: Json) => messages.length > 0);
+  expect(isShown.filter(Boolean).length).toBeLessThan(6);
+  expect([isShown[0], isShown[19]]).toEqual([true, false]);
+  expect(some.rows[19].issues).toMatchObject([
+    { field: "config", message: expect.stringContaining("ask for fewer rows") },
+  ]);
+  expect(some.estimate.sampledTasks).toBeLessThan(6);
   const lines = (await preview({ inputFile: "rows.jsonl" })).body.data;
   expect(lines).toMatchObject({ format: "jsonl", rowCount: 2, columns: ["city", "n"] });
   expect(lines.rows[0].cells).toEqual(["Oslo", '{"a":1}']);

@@ -46,7 +46,14 @@ test("HEAD does not look at Range, and holds no stream open", async () => {
   await app.finished("b");
   const part = await app.send("HEAD", "/batches/b/results", undefined, { range: "bytes=0-9" });
   expect([part.status, part.headers.get("content-range")]).toEqual([200, null]);
-  for (let i = 0; i < 5; i++) expect((await app.send("HEAD", "/events")).status).toBe(200);
+  await app.post("/tasks", { id: "open", prompt: "x" });
+  for (const path of ["/events", "/live", "/tasks/open/events", "/batches/b/events"])
+    for (let i = 0; i < 3; i++) {
+      const { status, headers } = await app.send("HEAD", path);
+      const type = headers.get("content-type");
+      expect([path, status, type]).toEqual([path, 200, "text/event-stream; charset=utf-8"]);
+    }
+  expect(app.runner.hub.size()).toBe(0);
   const wrong = await app.send("HEAD", "/tasks/t/cancel");
   expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);
 });

@@ -1,11 +1,16 @@
+// Gives zod schemas their `openapi` method, before any is made.
+import "@hono/zod-openapi";
 import { expect, test } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import type { FileStore } from "../../src/lib/file-store.ts";
 import { StorageError } from "../../src/lib/s3/storage-error.ts";
+import { getBatch } from "../../src/services/batches.ts";
 import { removeLooseFiles } from "../../src/services/loose-files.ts";
-import { KEY, startServer, type TestServer } from "../support/server.ts";
+import { writeOutputs } from "../../src/services/outputs.ts";
+import { writtenBy } from "../../src/services/written-by.ts";
+import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
 async function upload(app: TestServer) {
   const form = new FormData();
@@ -67,4 +72,47 @@ test("files without a row from an earlier process are removed at the next start"
   writeFileSync(join(app.filesDir, ".uploads", "file-left"), "x");
   await removeLooseFiles(app.ctx);
   expect([uploads(app).length, await loose(app)]).toEqual([1, 0]);
+});
+
+test("a full disk is a 503 for an upload, the reason of an output, and leaves nothing of either", async () => {
+  await using app = await startServer();
+  const { create } = app.ctx.files;
+  const full = Object.assign(new Error("no space left"), { code: "ENOSPC", syscall: "write" });
+  app.ctx.files.create = async (path) => {
+    const file = await create(path);
+    return { ...file, write: () => Promise.reject(full) };
+  };
+  const { status, body } = await upload(app);
+  expect([status, body.error.code]).toEqual([503, "SERVICE_UNAVAILABLE"]);
+  expect(body.error.message).toContain("the disk is full");
+  await app.post("/batches", { id: "b", outputFile: "out.csv", tasks: [{ prompt: "x" }] });
+  await app.post("/batches/b/execute");
+  const output = async () => (await app.get("/batches/b")).body.data.output;
+  await until(async () => (await output())?.status === "failed" || undefined);
+  expect((await output()).error).toContain("the disk is full");
+  app.ctx.files.create = create;
+  await app.post("/batches/b/output");
+  await until(async () => (await output())?.status === "written" || undefined);
+  const files = readdirSync(app.filesDir, { recursive: true }).map(String);
+  expect(files.filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("what a killed process has written of an output is removed when the file is written again", async () => {
+  await using app = await startServer();
+  await app.post("/batches", { id: "b", outputFile: "out.csv", tasks: [{ prompt: "x" }] });
+  const { seq } = await getBatch(app.ctx, "b");
+  const { owner } = writtenBy(app.ctx, `output ${seq}`);
+  const left = [`.out.csv.${owner}-killed.tmp`, ".out.csv.another-one.tmp"];
+  for (const name of left) writeFileSync(join(app.filesDir, name), "half");
+  await app.post("/batches/b/execute");
+  await app.finished("b");
+  await until(
+    async () => (await app.get("/batches/b")).body.data.output?.status === "written" || undefined,
+  );
+  await app.ctx.client.execute(
+    "UPDATE batches SET output_status = 'writing', output_owner = 999 WHERE id = 'b'",
+  );
+  await writeOutputs(app.ctx, app.ctx.live.node);
+  const there = readdirSync(app.filesDir);
+  expect(left.map((name) => there.includes(name))).toEqual([false, true]);
 });

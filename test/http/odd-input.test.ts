@@ -309,9 +309,12 @@ test("cells that a spreadsheet would execute are neutralised in the output file 
   expect(await written("false.csv")).not.toContain("'=2+2");
 });
 
-test("a name, a description or a path with U+0000 is refused", async () => {
+test("a name, a description, a path, a key or a secret with U+0000 is refused", async () => {
   await using app = await startServer();
   const nul = "before\u0000after";
+  const hook = { url: "https://example.com/", events: ["*"] };
+  const row = { prompt: "x" };
+  writeFileSync(join(app.filesDir, "in.csv"), "prompt\nx\n");
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
   const answers = await Promise.all([
     app.post("/batches", { name: nul, tasks: [{ prompt: "x" }] }),
@@ -323,12 +326,65 @@ test("a name, a description or a path with U+0000 is refused", async () => {
     app.post("/scheduled-tasks", { name: "s", inputFile: nul, schedule: "@daily" }),
     app.post("/batches", { inputFile: nul }),
     app.post("/batches", { outputFile: nul, tasks: [{ prompt: "x" }] }),
-    app.post("/webhooks", { url: "https://example.com/", events: ["*"], description: nul }),
+    app.post("/scheduled-tasks", {
+      name: "s",
+      inputFile: "in.csv",
+      outputFile: nul,
+      schedule: "@daily",
+    }),
+    app.post("/scheduled-tasks", {
+      name: "s",
+      description: nul,
+      inputFile: "in.csv",
+      schedule: "@daily",
+    }),
+    app.post("/webhooks", { ...hook, description: nul }),
+    app.post("/webhooks", { ...hook, secret: nul }),
+    app.post("/tasks", { ...row, model: nul }),
+    app.post("/tasks", { ...row, idempotencyKey: nul }),
+    app.post("/tasks", { prompt: nul, messages: [{ role: "user", content: "x" }] }),
+    app.post("/tasks", { ...row, output: [nul] }),
+    app.post("/tasks", { ...row, escalateTo: nul }),
+    app.post("/batches", { tasks: [row], idempotencyKey: nul }),
+    app.post("/batches", { tasks: [{ ...row, idempotencyKey: nul }] }),
+    app.post("/batches", { tasks: [row], config: { escalateTo: nul } }),
   ]);
-  for (const { status, body } of answers) {
-    expect([status, body.error.code]).toEqual([400, "VALIDATION_ERROR"]);
-    expect(JSON.stringify(body.error)).toContain("U+0000");
+  for (const [i, { status, body }] of answers.entries()) {
+    expect([i, status, body.error?.code]).toEqual([i, 400, "VALIDATION_ERROR"]);
+    expect([i, JSON.stringify(body.error)]).toEqual([
+      i,
+      expect.stringMatching(/U\+0000|must be a list of names/),
+    ]);
   }
+});
+
+test("U+0000 in what is sent to the model, and in metadata, is kept", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer(provider.env);
+  const prompt = "before\u0000after";
+  const metadata = { [prompt]: prompt };
+  const config = { systemPrompt: prompt };
+  await app.post("/tasks?execute=true", { id: "t", prompt, metadata });
+  await app.post("/batches", { id: "b", tasks: [{ id: "r", prompt, metadata }], config, metadata });
+  await app.post("/batches/b/execute");
+  await app.finished("b");
+  await app.ended("t");
+  const user = { role: "user", content: prompt };
+  const sent: Json[] = provider.requests.map(({ body }) => body.messages);
+  expect(sent.toSorted((a, b) => a.length - b.length)).toEqual([
+    [user],
+    [{ role: "system", content: prompt }, user],
+  ]);
+  const [single, row] = [
+    (await app.get("/tasks/t")).body.data,
+    (await app.get("/tasks/r")).body.data,
+  ];
+  expect([single.prompt, single.metadata, row.metadata]).toEqual([prompt, metadata, metadata]);
+  // A row with a system prompt has its prompt in the messages only.
+  expect([row.prompt, row.messages.at(-1)]).toEqual([null, user]);
+  expect((await app.get("/batches/b")).body.data.metadata).toEqual(metadata);
+  const line = JSON.parse((await app.get("/batches/b/results?format=jsonl")).text);
+  expect(line).toMatchObject({ metadata, result: `re: ${prompt}` });
 });
 
 test("an idempotent request with an explicit default is the same request", async () => {
@@ -338,13 +394,34 @@ test("an idempotent request with an explicit default is the same request", async
   const again = await app.post("/tasks", { ...task, priority: "normal", cache: false });
   expect([made.status, again.body.data?.id]).toEqual([201, made.body.data.id]);
   expect((await app.post("/tasks", { ...task, priority: "high" })).status).toBe(409);
-  const batch = { idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
+  const batch = { id: "b", idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
   const first = await app.post("/batches", batch);
-  const tasks = [{ prompt: "x", priority: "normal" }];
-  const second = await app.post("/batches", { ...batch, tasks });
-  expect([first.status, second.body.data?.id]).toEqual([201, first.body.data.id]);
-  const cached = { ...batch, idempotencyKey: "cached", config: { cache: true } };
-  await app.post("/batches", cached);
-  const uncached = { ...cached, tasks: [{ prompt: "x", cache: false }] };
-  expect((await app.post("/batches", uncached)).status).toBe(409);
+  expect(first.status).toBe(201);
+  const spelledOut = {
+    config: {
+      cache: false,
+      safeOutput: false,
+      maxRepairs: 1,
+      csv: { header: true },
+      xlsx: { values: "plain" },
+    },
+    name: "b",
+    tasks: [{ prompt: "x", priority: "normal", cache: false }],
+  };
+  for (const [field, value] of [["config", {}] as const, ...Object.entries(spelledOut)]) {
+    const { status } = await app.post("/batches", { ...batch, [field]: value });
+    expect([field, status]).toEqual([field, 200]);
+  }
+  expect((await app.post("/batches", { ...batch, ...spelledOut })).body.data.id).toBe("b");
+  expect((await app.post("/batches", { ...batch, config: { safeOutput: true } })).status).toBe(409);
+  // What a task says as its batch does is the same; what it says otherwise is not.
+  const config = { cache: true, model: "gpt-4o", maxRetries: 2 };
+  const cached = { idempotencyKey: "cached", tasks: [{ prompt: "x" }], config };
+  expect((await app.post("/batches", cached)).status).toBe(201);
+  const alike = [{ prompt: "x", ...config }];
+  expect((await app.post("/batches", { ...cached, tasks: alike })).status).toBe(200);
+  for (const other of [{ cache: false }, { model: "gpt-4" }]) {
+    const tasks = [{ prompt: "x", ...other }];
+    expect((await app.post("/batches", { ...cached, tasks })).status).toBe(409);
+  }
 });

@@ -12,7 +12,7 @@ import { createSystemClock } from "../../src/lib/clock.ts";
 import { ACCEPTED, REACHED_ELSEWHERE } from "./accepted.ts";
 import { createPlanReader, type Finding, onOneLine } from "./plan.ts";
 import type { Recorded } from "./record.ts";
-import { storeFunctions, storeStatements } from "./store.ts";
+import { arrowFunctions, storeFunctions, storeStatements } from "./store.ts";
 
 const IS_QUERY = /^\s*(select|insert|update|delete|with)\b/i;
 
@@ -82,6 +82,10 @@ async function unreached(
     for (const name of storeFunctions(source))
       if (!reached.has(`${module}.${name}`) && !(`${module}.${name}` in REACHED_ELSEWHERE))
         missing.push(`${name} of ${path}`);
+    for (const name of arrowFunctions(source))
+      missing.push(
+        `${name} of ${path}, which is no function declaration, so that its calls are not recorded`,
+      );
     const exported = (await import(join(process.cwd(), path))) as Record<string, { sql: string }>;
     for (const name of storeStatements(source)) {
       const sql = onOneLine(exported[name]?.sql ?? "");

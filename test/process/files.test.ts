@@ -25,13 +25,15 @@ test("reading files, in part or not at all, leaves none of them open", async () 
   const form = new FormData();
   form.append("file", new Blob(["x".repeat(500_000)]), "up.csv");
   const upload = await fetch(`${api}/files`, { method: "POST", headers: HEADERS, body: form });
-  const content = `${api}/files/${(await upload.json()).data.id}/content`;
+  const content = `files/${(await upload.json()).data.id}/content`;
   const work = async () => {
     for (let i = 0; i < 3; i++) {
       await app.post("/batches", { inputFile: "long.csv" });
       await app.post("/batches", { inputFile: "long.csv", config: { promptTemplate: "{{none}}" } });
-      const head = await fetch(content, { method: "HEAD", headers: HEADERS });
-      expect([head.status, head.headers.get("content-length")]).toEqual([200, "500000"]);
+      for (const dialect of [api, `${app.url}/v1`]) {
+        const head = await fetch(`${dialect}/${content}`, { method: "HEAD", headers: HEADERS });
+        expect([head.status, head.headers.get("content-length")]).toEqual([200, "500000"]);
+      }
       const stream = await fetch(`${api}/events`, { method: "HEAD", headers: HEADERS });
       expect([stream.status, stream.headers.get("content-type")]).toEqual([
         200,

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { renameSync, statSync, truncateSync, utimesSync } from "node:fs";
+import { join } from "node:path";
 
-import { hang, startProvider } from "../support/provider.ts";
+import { gate, hang, startProvider } from "../support/provider.ts";
 import { startAt, type ScheduleServer } from "../support/schedules.ts";
 import { client, type Json, until } from "../support/server.ts";
 
@@ -27,6 +29,41 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
   });
   await app.begin(body.data.id);
   expect(reads).toBe(SECOND_PASS);
+  return body.data.id;
+}
+
+/** Calls `meddle` before the first write of a unit with a statement of this name, while `work` is done. */
+async function meddling(
+  app: ScheduleServer,
+  name: "moved" | "begun" | "alert",
+  meddle: () => unknown,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const { writer } = app.ctx;
+  let isReached = false;
+  const write: typeof writer.write = async (unit, options) => {
+    if (name in unit && !isReached) {
+      isReached = true;
+      await meddle();
+    }
+    return writer.write(unit, options);
+  };
+  Object.assign(app.ctx, { writer: { ...writer, write } });
+  await work();
+  Object.assign(app.ctx, { writer });
+  expect(isReached).toBe(true);
+}
+
+/** Starts a run, and meddles with it at a certain point. */
+async function runMeddling(
+  app: ScheduleServer,
+  id: string,
+  name: "moved" | "begun",
+  meddle: () => unknown,
+): Promise<string> {
+  await app.stopScheduler();
+  const { body } = await app.post(`/scheduled-tasks/${id}/run`);
+  await meddling(app, name, meddle, () => app.begin(body.data.id));
   return body.data.id;
 }
 
@@ -76,34 +113,115 @@ describe("a run", () => {
     expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
   });
 
-  test("whose input file changes while it is read fails, and says how to avoid that", async () => {
-    await using app = await startAt(day("08:30:00"));
-    const id = await app.create({ schedule: "@hourly" });
-    await runAnd(app, id, () => app.file("in.csv", "prompt\nother\nrows\n"));
-    const [run] = await app.runs(id);
-    expect(run).toMatchObject({ status: "failed", error: { code: "VALIDATION_ERROR" } });
-    expect(JSON.stringify(run.error)).toContain("was changed while it was read");
+  test("whose batch is made but not started makes no call if its schedule is deleted or disabled", async () => {
+    await using provider = await startProvider();
+    await using app = await startAt(day("08:30:00"), provider.env);
+    const total = async () => (await app.get("/batches")).body.data.pagination.total;
+    const gone = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, gone, "moved", () => app.del(`/scheduled-tasks/${gone}`));
+    expect(await total()).toBe(0);
+    const disabled = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, disabled, "moved", () =>
+      app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`),
+    );
+    await app.startScheduler();
+    expect(await app.ended(disabled)).toMatchObject([
+      { status: "cancelled", reason: "The schedule was disabled", counts: { cancelled: 2 } },
+    ]);
+    expect([await total(), provider.requests]).toEqual([1, []]);
+    expect(await app.differences()).toEqual([]);
   });
 
-  test("that is paused by no user raises an alert, until it has ended", async () => {
-    await using provider = await startProvider(hang);
+  test("whose batch was just started is cancelled on request, and otherwise completes as it began", async () => {
+    const held = gate();
+    await using provider = await startProvider(() => held.opened);
     await using app = await startAt(day("08:30:00"), provider.env);
-    const id = await app.create({ schedule: "@hourly" });
+    const ids = [];
+    for (let i = 0; i < 3; i++) ids.push(await app.create({ schedule: "@hourly" }));
+    const [disabled = "", edited = "", gone = ""] = ids;
+    await runMeddling(app, disabled, "begun", () =>
+      app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`),
+    );
+    await runMeddling(app, edited, "begun", () =>
+      app.patch(`/scheduled-tasks/${edited}`, { inputFile: "none.csv", timezone: "Asia/Tokyo" }),
+    );
+    const run = await runMeddling(app, gone, "begun", () => app.del(`/scheduled-tasks/${gone}`));
+    await app.startScheduler();
+    expect((await app.ended(disabled))[0].status).toBe("cancelled");
+    held.open();
+    expect(await app.ended(edited)).toMatchObject([
+      { status: "completed", counts: { total: 2, completed: 2 } },
+    ]);
+    // The batches of a deleted schedule that have begun go on.
+    expect((await app.finished(run.replace("run-", "batch-"))).status).toBe("completed");
+  });
+
+  test("whose input file changes while it is read fails, and says how to avoid that", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const [rows, others] = ["prompt\nhello\nworld\n", "prompt\nother\nrows!\n"];
+    const path = join(app.filesDir, "in.csv");
+    const changes: [string, () => void][] = [
+      ["overwritten by a longer one", () => app.file("in.csv", `${others}and more\n`)],
+      ["overwritten by one as long", () => app.file("in.csv", others)],
+      ["cut short", () => truncateSync(path, 13)],
+      [
+        "replaced by one as long and as old",
+        () => {
+          const { atime, mtime } = statSync(path);
+          app.file("new.csv", others);
+          utimesSync(join(app.filesDir, "new.csv"), atime, mtime);
+          renameSync(join(app.filesDir, "new.csv"), path);
+        },
+      ],
+      ["renamed", () => renameSync(path, `${path}.old`)],
+    ];
+    for (const [name, change] of changes) {
+      app.file("in.csv", rows);
+      // As if it had been written long ago: file systems measure time in steps of milliseconds.
+      utimesSync(path, 1e9, 1e9);
+      const id = await app.create({ schedule: "@hourly" });
+      await runAnd(app, id, change);
+      const [run] = await app.runs(id);
+      expect([name, run.status, run.error?.code]).toEqual([name, "failed", "VALIDATION_ERROR"]);
+      const why = name === "renamed" ? "in.csv" : "was changed while it was read";
+      expect(JSON.stringify(run.error)).toContain(why);
+    }
+    expect((await app.get("/batches")).body.data.pagination.total).toBe(0);
+  });
+
+  test("that pauses at its cap raises an alert, until it has ended", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const id = await app.create({
+      schedule: "@hourly",
+      config: { model: "gpt-4o", maxCostUsd: 0.000001 },
+    });
     await app.at(day("09:00:00"));
     const { batchId } = await app.last(id, "running");
-    await app.ctx.client.execute({
-      sql: "UPDATE batches SET status = 'paused', pause_reason = ? WHERE id = ?",
-      args: [JSON.stringify({ code: "cost_cap", message: "It has cost its maxCostUsd" }), batchId],
+    await until(async () => {
+      await app.nudge();
+      return (await app.get(`/batches/${batchId}`)).body.data.status === "paused";
     });
     await app.at(day("10:00:00"));
     expect(await alerts(app)).toMatchObject([{ code: "schedule.paused", subject: id }]);
-    expect((await alerts(app))[0].message).toContain("It has cost its maxCostUsd");
+    expect((await alerts(app))[0].message).toMatch(
+      /maxCostUsd .* the batch\. Resume or cancel batch/,
+    );
+    expect((await app.runs(id)).map(({ status }) => status)).toEqual(["running", "skipped"]);
     expect((await app.get(`/scheduled-tasks/${id}`)).body.data.isActive).toBe(true);
     await app.post(`/batches/${batchId}/cancel`);
     await until(async () => {
       await app.nudge();
       return (await alerts(app)).length === 0;
     });
+    await app.at(day("11:00:00"));
+    const deleteIt = () => app.del(`/scheduled-tasks/${id}`);
+    await meddling(app, "alert", deleteIt, () =>
+      until(async () => {
+        await app.nudge();
+        return (await app.get(`/scheduled-tasks/${id}`)).status === 404;
+      }),
+    );
+    expect(await alerts(app)).toEqual([]);
   });
 });
 
@@ -128,6 +246,11 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
     expect(body.data.isActive).toBe(false);
     expect(JSON.stringify(body.data)).toContain(why);
     expect(await app.runs(ids[i] ?? "")).toEqual([]);
+    // Nor does a person run it for such a key.
+    await app.post(`/scheduled-tasks/${ids[i]}/run`);
+    const [run] = await app.ended(ids[i] ?? "");
+    expect(run).toMatchObject({ status: "failed", error: { code: "FORBIDDEN" } });
+    expect(run.reason).toContain(why);
   }
   expect(await alerts(app)).toHaveLength(2);
 });
@@ -144,6 +267,17 @@ test("if runs may overlap, each needs its own results file", async () => {
     });
   const refused = await make("out.csv");
   expect([refused.status, refused.body.error.details.issues[0].path]).toEqual([400, "outputFile"]);
-  expect((await make("out-{{date}}-{{time}}.csv")).status).toBe(201);
+  const { status, body } = await make("out-{{date}}-{{time}}.csv");
+  expect(status).toBe(201);
+  await app.post(`/scheduled-tasks/${body.data.id}/run`);
+  app.clock.now += 5;
+  await app.post(`/scheduled-tasks/${body.data.id}/run`);
+  // Two runs of the same second have two files, and those of a fire keep the short name.
+  await app.at(day("09:00:00"));
+  expect((await app.ended(body.data.id)).map((run) => run.outputFile)).toEqual([
+    "out-2026-01-01-08-30-00-000.csv",
+    "out-2026-01-01-08-30-00-005.csv",
+    "out-2026-01-01-09-00-00.csv",
+  ]);
   expect((await make("out-{{runId}}.csv")).status).toBe(201);
 });

@@ -69,6 +69,13 @@ describe("a run", () => {
         },
       },
     });
+    app.file("long.csv", `prompt\n${"x".repeat(30)}\n`);
+    const config = { promptTemplate: "{{prompt}}".repeat(90_000) };
+    const long = await app.create({ schedule: "@hourly", inputFile: "long.csv", config });
+    await app.at(day("10:00:00"));
+    expect((await app.ended(long))[0].error.details.rows[0].message).toContain(
+      "2700000 characters; 2000000 is the most",
+    );
     expect((await app.get("/batches")).body.data.pagination.total).toBe(0);
   });
 

@@ -27,6 +27,16 @@ describe("what is old is removed", () => {
     await run(app, rows, daysAgo(1), 5);
     expect(await pruneHistory(app.ctx)).toBe(1200);
     expect(await pruneHistory(app.ctx)).toBe(0);
+    const key =
+      "INSERT INTO idempotency_keys (api_key, key, fingerprint, created_at) VALUES (1, ?, 'f', ?)";
+    for (const [i, days] of [-3000, 3, 1].entries()) await run(app, key, `k${i}`, daysAgo(days));
+    const { id } = (await app.post("/webhooks", { url: "https://example.com/", events: ["*"] }))
+      .body.data;
+    const sent = `INSERT INTO webhook_deliveries (webhook, event, type, body, at, status)
+      SELECT seq, ?, 'task.created', '{}', ?, 'delivered' FROM webhooks WHERE id = ?`;
+    for (const [i, days] of [-3000, 3, 1].entries())
+      await run(app, sent, -1 - i, daysAgo(days), id);
+    expect(await pruneHistory(app.ctx)).toBe(2);
   });
 
   test("idempotency keys", async () => {

@@ -1,12 +1,17 @@
 import { describe, expect, test } from "bun:test";
 
 import type { PostWebhook } from "../../src/context.ts";
+import { createEndpoints } from "../../src/courier/endpoints.ts";
 import {
   deliveryCeiling,
+  isQuick,
   nextKind,
   shareDeliveries,
   weightOf,
 } from "../../src/domain/delivery-slots.ts";
+import type { Attempt } from "../../src/domain/webhook.ts";
+import type { Delivery } from "../../src/store/deliveries.ts";
+import type { Webhook } from "../../src/store/webhooks.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
 const OK = { status: 200, retryAfter: undefined, text: "", isPrivate: false };
@@ -78,6 +83,24 @@ describe("endpoints", () => {
   });
 });
 
+test("an endpoint counts as slow while it does not answer, and as quick again after some quick answers", () => {
+  const endpoints = createEndpoints();
+  // Only the row number and the delivery's number are read.
+  endpoints.set([{ seq: 1 } as Webhook]);
+  const [endpoint] = endpoints.all();
+  const answered = (latencyMs: number, at: number) =>
+    endpoint?.note({ status: 200, latencyMs } as Attempt, at, 0.5);
+  answered(20, 0);
+  expect(endpoint?.latencyAt(0)).toBe(20);
+  endpoint?.inFlight.set(7, { delivery: { seq: 7 } as Delivery, kind: "live", since: 1000 });
+  expect(endpoint?.latencyAt(11_000)).toBe(10_000);
+  endpoint?.inFlight.delete(7);
+  answered(10_000, 11_000);
+  expect(isQuick(endpoint?.latencyAt(11_000) ?? 0)).toBe(false);
+  for (let i = 0; i < 4; i++) answered(20, 12_000);
+  expect(isQuick(endpoint?.latencyAt(12_000) ?? Infinity)).toBe(true);
+});
+
 describe("a replay", () => {
   test("of thousands of deliveries does not delay new events", async () => {
     const { postWebhook, of } = receivers({ quick: () => Bun.sleep(20) });
@@ -114,6 +137,27 @@ describe("a replay", () => {
     const { body } = await app.post(`/webhooks/${id}/replay`, { since, onlyFailed: true });
     expect(body.data.deliveries).toBe(1);
     await until(async () => (await all())[0]?.status === "delivered" || undefined);
+  });
+
+  test("to an endpoint that is switched off is kept, and sent when it is switched on", async () => {
+    const { postWebhook, of } = receivers({});
+    await using app = await startServer({}, { postWebhook });
+    const [id = ""] = await subscribe(app, "any");
+    const total = async (query: string) =>
+      (await app.get(`/webhooks/${id}/deliveries?${query}`)).body.data.pagination.total;
+    await someTasks(app, 3);
+    await until(async () => (await total("status=delivered")) === 3 || undefined);
+    await app.patch(`/webhooks/${id}`, { isActive: false });
+    await someTasks(app, 2);
+    const since = new Date(0).toISOString();
+    const { body } = await app.post(`/webhooks/${id}/replay`, { since });
+    expect(body.data.deliveries).toBe(3);
+    expect([await total("status=pending"), of("any").length]).toEqual([3, 3]);
+    await app.patch(`/webhooks/${id}`, { isActive: true });
+    // With the events that it has missed.
+    await until(async () => (await total("status=delivered")) === 5 || undefined);
+    expect(of("any")).toHaveLength(8);
+    expect(new Set(of("any")).size).toBe(5);
   });
 
   test("and new events take turns with one slot, and neither uses all of many slots", () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 
+import { gate } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { startServer, type TestServer, until } from "../support/server.ts";
+import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 const hook = (url: string) => ({ url, events: ["task.created"] });
 
@@ -74,6 +75,34 @@ describe("webhooks", () => {
     expect(await miscounted(app)).toEqual([]);
     await app.del(`/webhooks/${id}`);
     expect(await details()).toMatchObject({ active: 0, waitingDeliveries: 0, heldDeliveries: 0 });
+  });
+
+  test("that answer 410 after they were deleted or switched off raise no alert", async () => {
+    const held = gate();
+    await using receiver = await startReceiver(async (_, response) => {
+      await held.opened;
+      response.writeHead(410).end();
+    });
+    await using app = await startServer(receiver.env);
+    const [deleted, off, last] = await Promise.all(
+      ["deleted", "off", "last"].map(async (name) => {
+        const { body } = await app.post("/webhooks", hook(`${receiver.url}/${name}`));
+        return body.data.id as string;
+      }),
+    );
+    await app.post("/tasks", { prompt: "x" });
+    await until(() => receiver.received.length === 3 || undefined);
+    await app.del(`/webhooks/${deleted}`);
+    await app.patch(`/webhooks/${off}`, { isActive: false });
+    held.open();
+    const alerts = async () => (await app.get("/alerts")).body.data.open;
+    await until(
+      async () => (await alerts()).some(({ subject }: Json) => subject === last) || undefined,
+    );
+    await app.runner.stop(1000);
+    expect((await alerts()).map(({ subject }: Json) => subject)).toEqual([last]);
+    expect((await app.get(`/webhooks/${off}`)).body.data.disabledReason).toBeNull();
+    expect(await miscounted(app)).toEqual([]);
   });
 
   test("all get all of many events", async () => {

@@ -61,7 +61,7 @@ const preview = route({
   summary: "Preview a table: columns, composed prompts, tokens, an estimate",
   description:
     "Reads the table as `POST /batches` would, and creates nothing. Prompts are those of `limit` rows from `from`; the estimate is made " +
-    "from the first hundred rows. Rows that cannot be sent have `issues`, which do not fail the request.",
+    "from the first hundred rows, or fewer if their requests are long. Rows that cannot be sent have `issues`, which do not fail the request.",
   ...needs("write"),
   request: {
     body: requiredBody(

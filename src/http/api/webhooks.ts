@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { EVENT_TYPES, unknownType } from "../../domain/event.ts";
 import { allows } from "../../domain/scope.ts";
-import { WebhookDescription } from "../../domain/text.ts";
+import { textOf, WebhookDescription } from "../../domain/text.ts";
 import type { Caller } from "../../services/caller.ts";
 import { webhookTypes } from "../../services/deliveries.ts";
 import * as service from "../../services/webhooks.ts";
@@ -45,7 +45,7 @@ const Fields = {
   description: WebhookDescription.nullable().optional(),
 };
 
-const Secret = z.string().min(8).max(500).openapi({
+const Secret = textOf({ least: 8, most: 500 }).openapi({
   description:
     "`whsec_` and base64, or any text, whose bytes then sign; without one, the server creates one",
 });
