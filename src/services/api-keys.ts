@@ -5,6 +5,7 @@ import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { newId } from "../lib/ids.ts";
 import { randomSecret } from "../lib/secrets.ts";
+import { withoutUndefined } from "../lib/without-undefined.ts";
 import * as store from "../store/api-keys.ts";
 import { holdSpent, pauseSpent, releaseHeld } from "../store/budgets.ts";
 import { moveSingles } from "../store/queue.ts";
@@ -75,15 +76,8 @@ export async function updateKey(
 ): Promise<KeyRecord> {
   const key = await requireKey(ctx, id);
   requireFuture(change.expiresAt, ctx.clock.now());
-  const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
   if (LIMITING.some((field) => narrows(change[field]))) requireOurs(key, "narrowed or ended");
-  const changed = store.updateKey(id, {
-    name: change.name ?? key.name,
-    scopes: change.scopes ?? key.scopes,
-    expiresAt: kept(change.expiresAt, key.expiresAt),
-    rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
-    monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
-  });
+  const changed = store.updateKey(id, withoutUndefined(change));
   const now = ctx.clock.now();
   const money =
     change.monthlyBudgetUsd === undefined

@@ -11,6 +11,7 @@ import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { PathError } from "../lib/paths.ts";
+import { withoutUndefined } from "../lib/without-undefined.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import type { Page } from "../store/pages.ts";
 import {
@@ -280,14 +281,6 @@ function outputIssues(
         ? "needs {{runId}}, or {{date}} and {{time}}: with overlapPolicy allow an older run that ends last would replace the file of a newer one"
         : outputProblem(ctx, sample, inputFile);
   return message === undefined ? [] : [{ path: "outputFile", message }];
-}
-
-function withoutUndefined<Fields extends object>(fields: Fields) {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  // The entries have the same names, and no `undefined` values.
-  return Object.fromEntries(entries) as {
-    [Field in keyof Fields]?: Exclude<Fields[Field], undefined>;
-  };
 }
 
 function notFound(id: string): AppError {

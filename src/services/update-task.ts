@@ -43,7 +43,8 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     const change = changeTask({ id, ...next, ...timesOf(ctx) });
     const written = writeStored(ctx, record.task.apiKey ?? 0, change);
     if (record.queued) {
-      const model = laneOfModel(next.model, next.flexMinutes !== null && !record.queued.isDryRun);
+      const { flexMinutes } = next.settings;
+      const model = laneOfModel(next.model, flexMinutes !== null && !record.queued.isDryRun);
       ctx.signals.emit("queued", { lane: record.queued.lane, model });
     }
     if ((await written).changed.rows.length === 0) continue;
@@ -82,8 +83,6 @@ async function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch
   return {
     before,
     isOther: text !== input.body || isChecked !== (task.maxRepairs !== null),
-    maxRepairs: isChecked ? (answers.maxRepairs ?? DEFAULT_REPAIRS) : null,
-    escalateTo: escalationFrom(changed.model, answers),
     after: {
       body: text,
       prompt: changed.prompt,
@@ -91,11 +90,16 @@ async function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch
       cacheKey: isReusable ? cacheKeyOf(input.endpoint, changed.body, isChecked) : null,
     },
     model: changed.model,
-    priority:
-      patch.priority === undefined ? task.priority : priorityRank(patch.priority ?? "normal"),
-    maxRetries: patch.maxRetries === undefined ? task.maxRetries : patch.maxRetries,
-    timeoutMs: patch.timeoutMs === undefined ? task.timeoutMs : patch.timeoutMs,
-    flexMinutes: flexMinutesOf(changed.body, minutes),
+    settingsBefore: task,
+    settings: {
+      priority:
+        patch.priority === undefined ? task.priority : priorityRank(patch.priority ?? "normal"),
+      maxRetries: patch.maxRetries === undefined ? task.maxRetries : patch.maxRetries,
+      timeoutMs: patch.timeoutMs === undefined ? task.timeoutMs : patch.timeoutMs,
+      flexMinutes: flexMinutesOf(changed.body, minutes),
+      maxRepairs: isChecked ? (answers.maxRepairs ?? DEFAULT_REPAIRS) : null,
+      escalateTo: escalationFrom(changed.model, answers),
+    },
   };
 }
 

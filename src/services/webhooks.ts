@@ -5,6 +5,7 @@ import { HOW_TO_ALLOW } from "../lib/guarded-post.ts";
 import { readTarget, RefusedTarget } from "../lib/guarded-target.ts";
 import { newId } from "../lib/ids.ts";
 import { BadSecret, checkSecret, newSecret } from "../lib/standard-webhook.ts";
+import { withoutUndefined } from "../lib/without-undefined.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { deleteDeliveriesOf, insertTestDelivery } from "../store/deliveries.ts";
 import type { Page } from "../store/pages.ts";
@@ -81,18 +82,12 @@ export async function updateWebhook(
   id: string,
   patch: WebhookPatch,
 ): Promise<store.Webhook> {
-  const webhook = await getWebhook(ctx, id);
+  await getWebhook(ctx, id);
   if (patch.url !== undefined) requireTarget(ctx, patch.url);
   const now = ctx.clock.now();
-  const next = {
-    url: patch.url ?? webhook.url,
-    events: patch.events ?? webhook.events,
-    description: patch.description === undefined ? webhook.description : patch.description,
-    isActive: patch.isActive ?? webhook.isActive,
-  };
   await ctx.writer.write({
-    changed: store.updateWebhook(id, next, now),
-    alert: next.isActive ? deleteAlert("webhook.disabled", id, now) : undefined,
+    changed: store.updateWebhook(id, withoutUndefined(patch), now),
+    alert: patch.isActive ? deleteAlert("webhook.disabled", id, now) : undefined,
   });
   ctx.signals.emit("webhooks", undefined);
   ctx.signals.emit("events", undefined);

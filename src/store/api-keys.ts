@@ -150,9 +150,9 @@ export function revokeForsakenKeys(hashes: string[], now: number): Statement {
   };
 }
 
-export type KeyChange = Pick<
-  ApiKey,
-  "name" | "scopes" | "expiresAt" | "rateLimitPerMinute" | "monthlyBudgetUsd"
+/** Only fields that a client changes: others may change them at the same time. */
+export type KeyChange = Partial<
+  Pick<ApiKey, "name" | "scopes" | "expiresAt" | "rateLimitPerMinute" | "monthlyBudgetUsd">
 >;
 
 /** Changes a key that was not revoked. */
@@ -160,7 +160,8 @@ export function updateKey(id: string, key: KeyChange): Statement {
   return toStatement(
     build
       .update(apiKeys)
-      .set(key)
+      // Drizzle refuses an update of nothing.
+      .set({ name: sql`${apiKeys.name}`, ...key })
       .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAt))),
   );
 }

@@ -34,17 +34,44 @@ export type TaskChange = {
   before: Asked;
   after: Asked;
   model: string;
+  /** The settings from which the change was computed. One that stays the same is not written: another client may change it. */
+  settingsBefore: TaskSettings;
+  settings: TaskSettings;
+  /** An answer to the request before the change does not answer the new one. */
+  isOther: boolean;
+  now: number;
+  steadyNow: number;
+};
+
+export type TaskSettings = {
   priority: number;
   maxRetries: number | null;
   timeoutMs: number | null;
   flexMinutes: number | null;
   maxRepairs: number | null;
   escalateTo: string | null;
-  /** An answer to the request before the change does not answer the new one. */
-  isOther: boolean;
-  now: number;
-  steadyNow: number;
 };
+
+const SETTINGS = {
+  priority: "priority",
+  maxRetries: "max_retries",
+  timeoutMs: "timeout_ms",
+  flexMinutes: "flex_minutes",
+  maxRepairs: "max_repairs",
+  escalateTo: "escalate_to",
+} satisfies Record<keyof TaskSettings, string>;
+
+/** Assignments of the changed settings, and their arguments. */
+const SET_CHANGED = Object.values(SETTINGS)
+  .map((column) => `${column} = iif(?, ?, ${column})`)
+  .join(", ");
+
+function changedSettings({ settings, settingsBefore }: TaskChange) {
+  return (Object.keys(SETTINGS) as (keyof TaskSettings)[]).flatMap((name) => [
+    settings[name] !== settingsBefore[name],
+    settings[name],
+  ]);
+}
 
 type Asked = {
   body: string;
@@ -87,20 +114,14 @@ export function changeTask(change: TaskChange): ChangeUnit {
             args: [now, ...which.args],
           },
     changed: {
-      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?,
-              max_repairs = ?, escalate_to = ?, updated_at = ?,
+      sql: `UPDATE tasks SET model = ?, ${SET_CHANGED}, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,
               completed_at = CASE WHEN ? THEN NULL ELSE completed_at END,
               is_skipped = iif(?, 0, is_skipped)
             WHERE ${which.where} RETURNING seq`,
       args: [
         change.model,
-        change.priority,
-        change.maxRetries,
-        change.timeoutMs,
-        change.flexMinutes,
-        change.maxRepairs,
-        change.escalateTo,
+        ...changedSettings(change),
         now,
         isOther,
         isOther,

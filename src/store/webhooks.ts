@@ -63,7 +63,8 @@ export function listActiveWebhooks(db: Db): Promise<Webhook[]> {
   return db.select().from(webhooks).where(eq(webhooks.isActive, true)).orderBy(asc(webhooks.seq));
 }
 
-export type WebhookChange = Pick<Webhook, "url" | "events" | "description" | "isActive">;
+/** Only fields that a client changes: others may change them at the same time. */
+export type WebhookChange = Partial<Pick<Webhook, "url" | "events" | "description" | "isActive">>;
 
 /** Changes an endpoint. If it becomes active, it is no longer marked as disabled or failing. */
 export function updateWebhook(id: string, change: WebhookChange, now: number): Statement {

@@ -305,6 +305,34 @@ describe("changing a task", () => {
     expect(Object.keys(metadata)).toHaveLength(8);
   });
 
+  test("and keys, webhooks, schedules and batches keep what others change at the same time", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+    const inputFile = "in.csv";
+    const made = await Promise.all([
+      app.post("/api-keys", { name: "k" }),
+      app.post("/webhooks", { url: "https://hooks.invalid", events: ["task.failed"] }),
+      app.post("/scheduled-tasks", { name: "s", schedule: "0 0 1 1 *", timezone: "UTC", inputFile }),
+    ]);
+    const [key, webhook, schedule] = made.map(({ body }) => body.data.id);
+    const changes: [path: string, fields: Record<string, unknown>][] = [
+      ["/tasks/t", { priority: "high", maxRetries: 1, timeoutMs: 5000, metadata: { a: 1 } }],
+      ["/batches/b", { name: "n", description: "d" }],
+      [`/api-keys/${key}`, { name: "n", rateLimitPerMinute: 5, monthlyBudgetUsd: 3 }],
+      [`/webhooks/${webhook}`, { description: "d", isActive: false, events: ["batch.*"] }],
+      [`/scheduled-tasks/${schedule}`, { name: "n", description: "d", isActive: false }],
+    ];
+    const answers = await Promise.all(
+      changes.flatMap(([path, fields]) =>
+        Object.entries(fields).map(([name, value]) => app.patch(path, { [name]: value })),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    for (const [path, fields] of changes)
+      expect((await app.get(path)).body.data).toMatchObject(fields);
+  });
+
   test("a running task is not changed", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));

@@ -100,6 +100,14 @@ test("a refused move changes nothing, neither events nor counters", async () => 
   const before = await everything(client);
 
   const rows = { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] };
+  const settings = {
+    priority: 1,
+    maxRetries: null,
+    timeoutMs: null,
+    flexMinutes: null,
+    maxRepairs: null,
+    escalateTo: null,
+  };
   const stale = { body: "other", prompt: null, metadata: null, cacheKey: null };
   const units: Record<string, Unit> = {
     "a task whose id is taken": insertTask({ ...task, batchId: "new" }),
@@ -113,6 +121,8 @@ test("a refused move changes nothing, neither events nor counters", async () => 
       steadyNow: now,
       before: stale,
       after: { ...stale, body: "{}" },
+      settingsBefore: settings,
+      settings: { ...settings, priority: 2 },
       isOther: true,
     }),
     "a deleted task": deleteTask("n", b.seq, now),
