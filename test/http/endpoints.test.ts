@@ -272,10 +272,22 @@ test("tasks of one template carry one prompt_cache_key, unless they have their o
   await app.post("/batches/b/execute");
   await app.finished("b");
   await app.post("/tasks?execute=true", { prompt: "alone" }, { prefer: "wait=20" });
+  // It is that of the template, not of the batch.
+  for (const [id, systemPrompt] of [
+    ["again", "Answer in one word."],
+    ["other", "Answer in two words."],
+  ]) {
+    await app.post("/batches", { id, tasks: [{ prompt: `${id}` }], config: { systemPrompt } });
+    await app.post(`/batches/${id}/execute`);
+    await app.finished(`${id}`);
+  }
   const keyOf = (prompt: string) =>
     provider.requests.find((request) => request.prompt === prompt)?.body.prompt_cache_key;
   expect(keyOf("a")).toMatch(/^gtr-[0-9a-f]{32}$/);
   expect(keyOf("b")).toBe(keyOf("a"));
+  expect(keyOf("again")).toBe(keyOf("a"));
+  expect(keyOf("other")).toMatch(/^gtr-/);
+  expect(keyOf("other")).not.toBe(keyOf("a"));
   expect(keyOf("c")).toBe("mine");
   expect(keyOf("alone")).toBeUndefined();
 });
