@@ -824,7 +824,7 @@ export interface components {
             finishReason: string | null;
             model: string | null;
             usage: components["schemas"]["TokenUsage"] | null;
-            /** @description Null if the price is unknown */
+            /** @description Null if the price of any of its calls is unknown */
             costUsd: number | null;
             /** @description The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again */
             cached: boolean;

@@ -1,7 +1,13 @@
 import type { Cause } from "./failure.ts";
 
 /** The facts that a row of the table is compared with. All conditions of a row must hold. */
-export type ErrorFacts = { status: number | null; codes: readonly string[]; message: string };
+export type ErrorFacts = {
+  status: number | null;
+  codes: readonly string[];
+  message: string;
+  /** The name of the host that was called, if known. */
+  host?: string | undefined;
+};
 
 type Row = {
   /** The server that uses these words; `any` if many do. */
@@ -9,6 +15,8 @@ type Row = {
   cause: Cause;
   /** `null`: an error without one, as in a stream. */
   status?: readonly (number | null)[];
+  /** The name of the host, for codes that mean something else at other servers. */
+  host?: RegExp;
   /** One of the error's codes, types or reasons, in lower case. */
   code?: RegExp;
   words?: RegExp;
@@ -56,6 +64,18 @@ export const ERROR_TABLE: readonly Row[] = [
     code: /perminute|persecond/,
   },
   { server: "Google", cause: "quota_exhausted", status: [429], code: /perday/ },
+  // Its limits of a minute have the code of OpenAI for used-up money.
+  {
+    server: "DashScope",
+    cause: "rate_limited",
+    words: /error-code#(token|rate)-limit|^allocated quota exceeded/i,
+  },
+  {
+    server: "DashScope",
+    cause: "rate_limited",
+    host: /(^|\.)(dashscope[\w-]*\.aliyuncs\.com|maas\.aliyuncs\.com)$/,
+    code: /^insufficient_quota$/,
+  },
   { server: "Google", cause: "quota_exhausted", status: [429], words: /quota.*limit: 0\b/is },
   {
     server: "OpenAI",
@@ -73,7 +93,12 @@ export const ERROR_TABLE: readonly Row[] = [
   {
     server: "DashScope",
     cause: "quota_exhausted",
-    code: /arrearage|allocationquota\.freetieronly/,
+    code: /arrearage|allocationquota\.freetieronly|billoverdue$|^commoditynotpurchased$/,
+  },
+  {
+    server: "DashScope",
+    cause: "quota_exhausted",
+    words: /^free allocated quota exceeded/i,
   },
   {
     server: "Volcengine",
@@ -175,13 +200,20 @@ export const ERROR_TABLE: readonly Row[] = [
       /overloaded|at (full |max(imum)? )?capacity|capacity (is |temporarily )?(exceeded|exhausted|constraints)|no capacity|insufficient capacity|(model|server|service)\b.{0,80} is (currently |still |too )*(busy|loading|warming up)|server busy|maximum pending requests|loading model|high (demand|traffic)|no instances? available|resource unavailable|not ready for inference|访问量过大/i,
   },
 
+  // Its operator may load one, or it does so itself.
+  {
+    server: "LM Studio",
+    cause: "overloaded",
+    words: /^no models? (is |are )?(currently )?loaded\b/i,
+  },
+
   // Rate limits, whatever the status.
   { server: "Zhipu", cause: "rate_limited", code: /^(1302|1303|1305)$/ },
   { server: "MiniMax", cause: "rate_limited", code: /^(1002|1039)$/ },
   {
     server: "Bedrock, DashScope",
     cause: "rate_limited",
-    code: /^(throttling|throttlingexception|throttling\.\w+|limit_requests|limit_burst_rate)$/,
+    code: /^(throttling|throttlingexception|throttling\.\w+|limit_?requests|limit_burst_rate)$/,
   },
   {
     server: "Azure API Management",
@@ -250,7 +282,8 @@ export function causeOf(facts: ErrorFacts): Cause {
   return facts.status === null || facts.status >= 500 ? "server_error" : "rejected";
 }
 
-function fits({ status, code, words, unless }: Row, facts: ErrorFacts): boolean {
+function fits({ host, status, code, words, unless }: Row, facts: ErrorFacts): boolean {
+  if (host && !host.test(facts.host ?? "")) return false;
   if (status && !status.includes(facts.status)) return false;
   if (code && !facts.codes.some((one) => code.test(one))) return false;
   if (words && !words.test(facts.message)) return false;

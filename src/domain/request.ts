@@ -9,12 +9,13 @@ import { isReasoningModel } from "./models.ts";
  */
 export type Endpoint = `/v1/${string}`;
 
-const COUNTED: ReadonlySet<string> = new Set([
+export const COUNTED_ENDPOINTS = [
   "/v1/chat/completions",
   "/v1/completions",
   "/v1/responses",
   "/v1/embeddings",
-]);
+] as const;
+const COUNTED: ReadonlySet<string> = new Set(COUNTED_ENDPOINTS);
 
 /**
  * Whether the texts of a request and its answer show how many tokens are charged. Other endpoints may charge by the

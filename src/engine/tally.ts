@@ -32,6 +32,7 @@ type CountedRun = Pick<
   | "earlierCachedTokens"
   | "earlierReasoningTokens"
   | "earlierUsd"
+  | "earlierUnpriced"
 >;
 /** The earlier usage of a run whose first answer counts. */
 export const NOTHING_EARLIER = {
@@ -40,6 +41,7 @@ export const NOTHING_EARLIER = {
   earlierCachedTokens: 0,
   earlierReasoningTokens: 0,
   earlierUsd: 0,
+  earlierUnpriced: 0,
 };
 
 /** Adds up runs that end together, by status, model, provider and key. */
@@ -88,7 +90,8 @@ export function createTally() {
       const cost = run.isDryRun === 0 ? (final.costUsd ?? 0) : 0;
       sums.cost_usd += cost + (run.isDryRun === 0 ? run.earlierUsd : 0);
       group.dearestUsd = Math.max(group.dearestUsd, cost);
-      if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
+      const isUnpriced = final.promptTokens !== null && final.costUsd === null;
+      if (isUnpriced || run.earlierUnpriced > 0) sums.unpriced++;
     },
     /** Adds the sums of another tally. */
     merge(other: { calls(): CallCount[]; tallies(): Tally[] }): void {

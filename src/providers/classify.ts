@@ -16,6 +16,7 @@ export function classifyReply(
   return classifyError(readErrorWords(text), {
     status: reply.status,
     address,
+    isPage: isPage(text),
     more: {
       retryAfterMs: retryAfterMs(reply.headers, nowMs),
       requestId: requestIdOf(reply),
@@ -29,7 +30,7 @@ export function classifyErrorBody(
   address: string | null,
   more: Partial<Failure> = {},
 ): Failure {
-  return classifyError(readErrorWords(body), { status: null, address, more });
+  return classifyError(readErrorWords(body), { status: null, address, isPage: false, more });
 }
 
 /** Providers may send longer ones; they are stored with the task. */
@@ -49,32 +50,50 @@ export function requestIdOf(reply: Response): string | null {
 }
 
 /** Whether an answer comes from a server without an API at the URL. */
-export function isNoAddress(status: number, text: string): boolean {
+export function isNoAddress(status: number, text: string, url: string): boolean {
   const words = readErrorWords(text);
   const cause = causeOf({ status, codes: words.codes, message: words.message ?? "" });
-  return cause === "not_found" && isOfRouter(words.message);
+  return cause === "not_found" && (isPage(text) || isOfRouter(words.message, url));
 }
 
-type Circumstances = { status: number | null; address: string | null; more: Partial<Failure> };
+/** Whether an answer is a page for people. The error of an API is JSON. */
+export function isPage(text: string): boolean {
+  return /^\s*</.test(text);
+}
+
+type Circumstances = {
+  status: number | null;
+  address: string | null;
+  isPage: boolean;
+  more: Partial<Failure>;
+};
 
 function classifyError(
   words: ErrorWords,
-  { status: answered, address, more }: Circumstances,
+  { status: answered, address, isPage, more }: Circumstances,
 ): Failure {
   const status = answered ?? words.status;
   const said =
     words.message ?? (status === null ? "The provider reports an error" : `HTTP ${status}`);
-  const cause = causeOf({ status, codes: words.codes, message: said });
-  const isLost = cause === "not_found" && address !== null && isOfRouter(words.message);
+  const host = address === null ? undefined : new URL(address).hostname;
+  const cause = causeOf({ status, codes: words.codes, message: said, host });
+  const isLost =
+    cause === "not_found" && address !== null && (isPage || isOfRouter(words.message, address));
   const message = isLost ? `${said}: ${lostAt(address)}` : said;
   return failure(cause, redact(message), { providerStatus: status, ...more });
 }
 
-/** Messages of web servers for an unknown path; an API names what it has not found. */
-function isOfRouter(message: string | null): boolean {
+/**
+ * Messages of web servers for an unknown path, which many of them name; an API names what it has not found, such as a
+ * model.
+ */
+function isOfRouter(message: string | null, url: string): boolean {
+  if (message === null) return true;
+  const parts = message.split(new URL(url).pathname.slice(1));
+  const isAboutPath = parts.length > 1 && !/\b(model|deployment)/i.test(parts.join(""));
   return (
-    message === null ||
-    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b\W*$|^cannot post\b|method not allowed|unexpected endpoint|no route|could not route|invalid url|^missing authentication token$|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
+    isAboutPath ||
+    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b(\W*$|: no message available$)|^cannot (get|post)\b|method not allowed|unexpected endpoint|no route|could not route|invalid url|^missing authentication token$|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
       message,
     )
   );
@@ -82,12 +101,14 @@ function isOfRouter(message: string | null): boolean {
 
 /** A message with the URL that was called, and the likely reason why nothing is there. */
 export function lostAt(address: string): string {
-  const { pathname } = new URL(address);
-  const isBare = !/\/v\d/.test(pathname);
-  const why = isBare
-    ? "the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE) has no /v1, which most servers need"
-    : "check the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE)";
-  return `${plainAddress(address)} does not exist there; ${why}`;
+  return `${plainAddress(address)} does not exist there; ${whyLost(address)}`;
+}
+
+/** The likely reason why there is no API at an address. */
+export function whyLost(address: string): string {
+  return /\/v\d/.test(new URL(address).pathname)
+    ? "check the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE)"
+    : "the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE) has no /v1, which most servers need";
 }
 
 /** A URL without its possibly secret parts. */

@@ -1,13 +1,17 @@
 import type { Failure } from "../domain/failure.ts";
 import type { Probe } from "../domain/health.ts";
 import type { Provider } from "../domain/provider.ts";
+import { isJsonObject } from "../lib/json.ts";
 import {
   classifyErrorBody,
   classifyReply,
   classifyThrown,
   isNoAddress,
+  isPage,
   lostAt,
   notJson,
+  plainAddress,
+  whyLost,
 } from "./classify.ts";
 import { errorIn } from "./judge.ts";
 import { readLooseJson } from "./loose-json.ts";
@@ -17,6 +21,8 @@ import { createClient } from "./sdk.ts";
 import { createSimulator } from "./simulator.ts";
 
 const TIMEOUT_MS = 3000;
+/** Where servers without a list of models take calls; some of them only make embeddings. */
+const CALLS = ["/chat/completions", "/embeddings"];
 
 /**
  * Requests a provider's list of models, which costs nothing. A result that is younger than `maxAgeMs` is returned
@@ -49,22 +55,31 @@ export function createProbe(
     });
     try {
       const { url, status, text } = await send("get", "/models");
-      if (status < 400) {
-        const wrong = whatIsThere(text, url);
-        return reported(status, wrong?.message ?? null, wrong !== null);
-      }
-      if (!(await isNothingThere(status, text))) return reported(status, complaintOf(status, url));
-      return reported(status, `Nothing answers: ${lostAt(url)}`, true);
+      const wrong = status < 400 ? whatIsThere(text, url) : null;
+      if (wrong) return reported(status, wrong.message, true);
+      if (status < 400 && hasList(text)) return reported(status, null);
+      if (status >= 400 && !isNoAddress(status, text, url))
+        return reported(status, complaintOf(status, url, text));
+      const lost = await whyNothingAnswers(url);
+      return reported(status, lost, lost !== null);
     } catch (error) {
       return reported(null, classifyThrown(error).message);
     }
   }
 
-  /** Whether a server without a list of models has no call endpoint either; an empty request tests that for free. */
-  async function isNothingThere(status: number, text: string): Promise<boolean> {
-    if (!isNoAddress(status, text)) return false;
-    const other = await send("post", "/chat/completions");
-    return isNoAddress(other.status, other.text);
+  /**
+   * Why a server without a list of models has no endpoint for calls either; `null` if it has one. Empty requests test that
+   * for free: an API refuses them.
+   */
+  async function whyNothingAnswers(list: string): Promise<string | null> {
+    for (const path of CALLS) {
+      const { url, status, text } = await send("post", path);
+      if (isNoAddress(status, text, url)) continue;
+      if (status >= 400 || hasAnswer(text)) return null;
+      const other = whatIsThere(text, url)?.message;
+      return other ?? `It answers ${plainAddress(url)} without a result; ${whyLost(url)}`;
+    }
+    return `Nothing answers: ${lostAt(list)}`;
   }
 
   async function send(method: "get" | "post", path: string) {
@@ -121,13 +136,24 @@ export function createProbes(
  * there.
  */
 function whatIsThere(text: string, url: string): Failure | null {
-  if (/^\s*</.test(text)) return notJson(text, url);
+  if (isPage(text)) return notJson(text, url);
   const error = errorIn(readLooseJson(text));
   const why = error === undefined ? null : classifyErrorBody(error, url);
   return why?.cause === "not_found" ? why : null;
 }
 
-function complaintOf(status: number, url: string): string | null {
+/** Whether an answer looks like a list of models, of which only the start may have been read. */
+function hasList(text: string): boolean {
+  return /^[\s\uFEFF]*(\[|\{.*"(data|models)")/s.test(text);
+}
+
+/** Whether a server answers even an empty request. */
+function hasAnswer(text: string): boolean {
+  const answer = readLooseJson(text);
+  return isJsonObject(answer) && ("choices" in answer || "data" in answer || "error" in answer);
+}
+
+function complaintOf(status: number, url: string, text: string): string | null {
   if (status === 404 || status === 405) return null;
-  return classifyReply(new Response(null, { status }), "", { address: url, nowMs: 0 }).message;
+  return classifyReply(new Response(null, { status }), text, { address: url, nowMs: 0 }).message;
 }

@@ -71,15 +71,31 @@ const PLAIN: Names = {
   reset: "x-ratelimit-reset",
 };
 
+/** Those of a draft of the IETF, which Kong and other gateways send, too. */
+const DRAFT: Names = {
+  limit: "ratelimit-limit",
+  remaining: "ratelimit-remaining",
+  reset: "ratelimit-reset",
+};
+/** Its newer form: `limit=100, remaining=0, reset=20`, or `"default";r=0;t=20`. */
+const DRAFT_RESET = /\b(?:reset|t)=(\d+)/;
+
 /** The limits that a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's message). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
   const reported = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
-  const plain = readReported(headers, PLAIN, nowMs) ?? readReported(hint.headers, PLAIN, nowMs);
+  const plain =
+    readReported(headers, PLAIN, nowMs) ??
+    readReported(headers, DRAFT, nowMs) ??
+    readReported(hint.headers, PLAIN, nowMs);
+  const isSilent = reported === null && hint.requests === null && hint.tokens === null && !plain;
   return {
     requests: reported?.requests ?? hint.requests ?? plain,
     tokens: reported?.tokens ?? hint.tokens,
-    retryAfterMs: retryAfterMs(headers, nowMs) ?? hint.retryAfterMs,
+    retryAfterMs:
+      retryAfterMs(headers, nowMs) ??
+      hint.retryAfterMs ??
+      (isSilent ? resetAlone(headers, nowMs) : null),
     scarce:
       hint.scarce ??
       (reported?.tokens?.remaining === 0 && reported.requests?.remaining !== 0 ? "tokens" : null) ??
@@ -87,22 +103,27 @@ export function readRefusal(headers: Headers, body: string, nowMs: number): Rate
   };
 }
 
+/** The reset of a refusal that reports no limit. */
+function resetAlone(headers: Headers, nowMs: number): number | null {
+  const reset =
+    headers.get(PLAIN.reset) ??
+    headers.get(DRAFT.reset) ??
+    DRAFT_RESET.exec(headers.get("ratelimit") ?? "")?.[1];
+  return reset === undefined ? null : readReset(reset, headers, nowMs);
+}
+
 /**
  * The wait that the headers request, in ms, if any: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` in seconds
- * or as a date.
+ * or as a date, which some servers send as a duration or an epoch. LiteLLM passes on that of a provider under a name of
+ * its own.
  */
 export function retryAfterMs(headers: Headers, nowMs: number): number | null {
   for (const name of ["retry-after-ms", "x-ms-retry-after-ms"]) {
     const ms = Number.parseFloat(headers.get(name) ?? "");
     if (Number.isFinite(ms) && ms >= 0) return ms;
   }
-  const after = headers.get("retry-after");
-  if (!after?.trim()) return null;
-  const seconds = Number(after);
-  const wait = Number.isFinite(seconds)
-    ? seconds * 1000
-    : Date.parse(after) - providerNow(headers, nowMs);
-  return Number.isFinite(wait) && wait >= 0 ? wait : null;
+  const after = headers.get("retry-after") ?? headers.get("llm_provider-retry-after");
+  return after === null || /^\s*(-|$)/.test(after) ? null : readReset(after, headers, nowMs);
 }
 
 function readReported(headers: Headers, names: Names, nowMs: number): Reported | null {
@@ -117,8 +138,15 @@ function readReported(headers: Headers, names: Names, nowMs: number): Reported |
 
 function readCount(text: string | null): number | null {
   if (text === null || text.trim() === "") return null;
-  const value = Number(text);
+  const number = Number(text);
+  const value = Number.isNaN(number) ? firstNumber(text) : number;
   return value >= 0 && value <= LARGEST_LIMIT ? value : null;
+}
+
+/** The first of several values, which a proxy has joined, or which have parameters; digits may be grouped. */
+function firstNumber(text: string): number {
+  const isGrouped = /^\d{1,3}(,\d{3})+$/.test(text.trim());
+  return Number.parseFloat(isGrouped ? text.replaceAll(",", "") : text);
 }
 
 function readReset(text: string, headers: Headers, nowMs: number): number | null {

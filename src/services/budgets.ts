@@ -56,17 +56,18 @@ type Requested = { model: string; endpoint: Endpoint };
 
 /**
  * Whether the price of a call at its first provider is known. At an endpoint that may not charge for tokens it is not
- * if a call of the batch had an unknown cost, unless the model is free.
+ * if a call of the batch, or one that the budget of this month pays for, had an unknown cost, unless the model is free.
  */
 function isPriced(
   { config, clock }: Context,
   { model, endpoint }: Requested,
-  { unpriced }: Funds,
+  { budget, unpriced, unpricedOfKey }: Funds,
 ): boolean {
   const [route] = routesOf(config, model);
   const provider = config.providers[route?.provider ?? 0];
   const price = provider ? knownPrice(provider, model, clock.now()) : "unknown";
-  return price === "free" || (price === "known" && (isCounted(endpoint) || unpriced === 0));
+  const isKept = unpriced === 0 && (budget === null || unpricedOfKey === 0);
+  return price === "free" || (price === "known" && (isCounted(endpoint) || isKept));
 }
 
 /** Clears the alerts of keys that have budget again, because of a new month or a larger budget. */

@@ -146,13 +146,17 @@ const PROBE_KEPT_MS = 30_000;
 /** The displayed state of one provider, and its problems. */
 function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderLive | undefined) {
   const { at = 0, latencyMs = 0, status = null, error = null, isNoApi = false } = probe ?? {};
-  const isRefused = status === 401 || status === 403;
+  const isRefused = !isNoApi && (status === 401 || status === 403);
   const name = provider.name;
   const problems = [
-    isRefused && `${name} refuses the API key`,
+    isRefused && `${name} refuses ${status === 401 ? "the API key" : "access"}: ${error}`,
     status === null && error !== null && `${name} cannot be reached: ${error}`,
     isNoApi && `${name} is not an API of models: ${error}`,
-    !isRefused && !isNoApi && status !== null && error !== null && `${name} answers with ${status}`,
+    !isRefused &&
+      !isNoApi &&
+      status !== null &&
+      error !== null &&
+      `${name} answers with ${status}: ${error}`,
     live?.breaker === "open" && error === null && `Calls to ${name} fail, so none are made for now`,
     live !== undefined && live.keysOut > 0 && `${live.keysOut} of ${name}'s keys are refused`,
   ].filter((problem) => problem !== false);

@@ -28,8 +28,9 @@ export type Funds = {
   spent: number;
   cap: number | null;
   cost: number | null;
-  /** How many calls of the batch have an unknown cost. */
+  /** How many calls of the batch, and of the key in this month, have an unknown cost. */
   unpriced: number;
+  unpricedOfKey: number;
   isCapSpent: number;
 };
 
@@ -37,7 +38,8 @@ export function fundsOf(payer: number, batchId: string | null, now: number): Sta
   return {
     sql: `SELECT k.monthly_budget_usd AS budget, coalesce(u.cost_usd, 0) AS spent,
                  b.max_cost_usd AS cap, b.cost_usd AS cost,
-                 coalesce(b.unpriced, 0) AS unpriced, coalesce(${CAP_IS_SPENT}, 0) AS isCapSpent
+                 coalesce(b.unpriced, 0) AS unpriced, coalesce(u.unpriced, 0) AS unpricedOfKey,
+                 coalesce(${CAP_IS_SPENT}, 0) AS isCapSpent
           FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
             LEFT JOIN batches b ON b.id = ?
           WHERE k.seq = ?`,

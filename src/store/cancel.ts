@@ -40,7 +40,7 @@ export function cancelWhere(
     rolledUp: addCancelled(which, now),
     executions: {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
-              completed_at, attempts, log, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost_usd)
+              completed_at, attempts, log, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost_usd, known_usd)
             SELECT q.task, q.run, 'cancelled', q.is_dry_run, q.queued_at, q.started_at, q.claimed_at, ?,
                    q.attempt, q.log, ${EARLIER_AMOUNTS}
             FROM tasks CROSS JOIN queue q ON q.task = tasks.seq WHERE ${which.where}`,

@@ -44,6 +44,7 @@ export type Claimed = {
   earlierCachedTokens: number;
   earlierReasoningTokens: number;
   earlierUsd: number;
+  earlierUnpriced: number;
   /** The name of its lane: the model, or that and a mark. */
   laneName: string;
   /** It requests the flex tier; and until when it waits for that, or `null` if it takes the standard tier. */
@@ -124,7 +125,7 @@ export function claim(
                    q.is_escalated AS isEscalated, ${fits("q.repair")} AS repair, ${sizeOfText("q.repair")} AS repairBytes,
                    q.earlier_prompt_tokens AS earlierPromptTokens, q.earlier_completion_tokens AS earlierCompletionTokens,
                    q.earlier_cached_tokens AS earlierCachedTokens, q.earlier_reasoning_tokens AS earlierReasoningTokens,
-                   q.earlier_usd AS earlierUsd,
+                   q.earlier_usd AS earlierUsd, q.earlier_unpriced AS earlierUnpriced,
                    t.flex_minutes IS NOT NULL AS asksFlex, q.flex_until AS flexUntil, q.failures,
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,

@@ -37,16 +37,21 @@ export function settleLive(
 function addUsage(tallies: Tally[], now: number): Statement {
   const used = [...Map.groupBy(tallies, ({ apiKey }) => apiKey)].map(([apiKey, own]) => {
     const sum = (name: keyof Tally["sums"]) => own.reduce((all, { sums }) => all + sums[name], 0);
-    return [apiKey, sum("tasks"), sum("prompt_tokens"), sum("completion_tokens"), sum("cost_usd")];
+    const [tasks, prompt, completion] = [
+      sum("tasks"),
+      sum("prompt_tokens"),
+      sum("completion_tokens"),
+    ];
+    return [apiKey, tasks, prompt, completion, sum("cost_usd"), sum("unpriced")];
   });
   return {
-    sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
-          SELECT value ->> 0, ?, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+    sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd, unpriced)
+          SELECT value ->> 0, ?, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
           FROM json_each(?) WHERE true
           ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
             completion_tokens = completion_tokens + excluded.completion_tokens,
-            cost_usd = cost_usd + excluded.cost_usd`,
+            cost_usd = cost_usd + excluded.cost_usd, unpriced = unpriced + excluded.unpriced`,
     args: [monthOf(now), JSON.stringify(used)],
   };
 }

@@ -34,6 +34,7 @@ export type Retry = {
 const USD = "(r.value ->> '$.spent.u')";
 /** SQL that is true of an attempt that cost money, but nobody knows how much. */
 const IS_UNPRICED = `(NOT q.is_dry_run AND r.value ->> '$.spent.p' IS NOT NULL AND ${USD} IS NULL)`;
+const LATER_IS_UNPRICED = "(later.spent ->> 'p' IS NOT NULL AND later.spent ->> 'u' IS NULL)";
 
 /** SQL for the lane of a row of the queue whose task is escalated to the model of `escalateTo`. */
 const ESCALATED = `(SELECT t.escalate_to FROM tasks t WHERE t.seq = queue.task) || iif(flex_until IS NULL, '', '${FLEX_MARK}')`;
@@ -76,6 +77,7 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
               earlier_cached_tokens = earlier_cached_tokens + coalesce(later.spent ->> 'k', 0),
               earlier_reasoning_tokens = earlier_reasoning_tokens + coalesce(later.spent ->> 'r', 0),
               earlier_usd = earlier_usd + coalesce(later.spent ->> 'u', 0),
+              earlier_unpriced = earlier_unpriced + ${LATER_IS_UNPRICED},
               log = CASE WHEN later.entry IS NULL THEN log
                          ELSE json_insert(coalesce(log, '[]'), '$[#]', json(later.entry)) END
             FROM (SELECT q.task, r.value ->> 'at' AS at, r.value ->> 'f' AS f,
@@ -88,17 +90,17 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
   ];
 }
 
-/** Charges attempts with a cost to their payers. */
+/** Charges attempts to their payers. */
 function charge(fence: [string, number], now: number): Statement[] {
   return [
     {
-      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
+      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd, unpriced)
             SELECT q.payer, ?, 0, total(r.value ->> '$.spent.p'), total(r.value ->> '$.spent.c'),
-                   total(iif(q.is_dry_run, 0, ${USD})) FROM ${FENCE}
+                   total(iif(q.is_dry_run, 0, ${USD})), sum(${IS_UNPRICED}) FROM ${FENCE}
             WHERE q.payer IS NOT NULL GROUP BY q.payer
             ON CONFLICT (api_key, month) DO UPDATE SET prompt_tokens = prompt_tokens + excluded.prompt_tokens,
               completion_tokens = completion_tokens + excluded.completion_tokens,
-              cost_usd = cost_usd + excluded.cost_usd`,
+              cost_usd = cost_usd + excluded.cost_usd, unpriced = unpriced + excluded.unpriced`,
       args: [monthOf(now), ...fence],
     },
     {

@@ -4,6 +4,7 @@ import type { Statement } from "../db/unit.ts";
 import { BUCKET_BOUNDS_MS, BUCKETS, HOUR_MS, MINUTE_MS } from "../domain/latency.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { ENDED } from "./ended.ts";
+import { KNOWN_COST } from "./spent.ts";
 import type { Which } from "./which.ts";
 
 /** The statuses of rollups. `created` counts new tasks, the others ended ones. */
@@ -81,7 +82,7 @@ export function addEnded(
                   FROM (SELECT e.status, t.model, coalesce(e.provider, '') AS provider, coalesce(q.payer, 0) AS payer,
                                e.completed_at - e.started_at AS d, e.started_at, e.queued_at, e.attempts,
                                e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.reasoning_tokens,
-                               e.is_dry_run, e.cost_usd
+                               e.is_dry_run, e.cost_usd, ${KNOWN_COST} AS known_usd
                         FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
                         WHERE ${isLeftToDatabase ? "TRUE" : `${changed} = 0`})
                   GROUP BY 1, 2, 3, 4) late
@@ -115,7 +116,7 @@ const SQL_SUMS = [
   "sum(coalesce(completion_tokens, 0))",
   "sum(coalesce(cached_tokens, 0))",
   "sum(coalesce(reasoning_tokens, 0))",
-  "total(iif(is_dry_run, 0, cost_usd))",
+  "total(iif(is_dry_run, 0, known_usd))",
   "sum(prompt_tokens IS NOT NULL AND cost_usd IS NULL)",
   ...bucketColumns.map((_, i) => {
     const [above, below] = [BUCKET_BOUNDS_MS[i - 1], BUCKET_BOUNDS_MS[i]];

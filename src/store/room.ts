@@ -2,6 +2,7 @@ import type { InValue } from "@libsql/client";
 
 import { accountsOf, PAYERS } from "../domain/batch.ts";
 import type { LanePrice } from "../domain/prices.ts";
+import { COUNTED_ENDPOINTS } from "../domain/request.ts";
 import { storedAnswer } from "./base-answers.ts";
 
 /*
@@ -89,6 +90,17 @@ const IS_ANSWERED = `EXISTS (
   SELECT 1 FROM task_inputs i ${storedAnswer()}
   WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
 
+/**
+ * SQL that is true of a row of the queue if the budget of a payer can be kept although nobody knows what its call costs
+ * before it ends: no call of the payer had an unknown cost in the month `?`, or the texts of the call show its cost.
+ */
+const CAN_BE_COUNTED = `(NOT EXISTS (
+    SELECT 1 FROM api_keys k CROSS JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+    WHERE k.seq = ? AND k.monthly_budget_usd IS NOT NULL AND u.unpriced > 0)
+  OR EXISTS (SELECT 1 FROM task_inputs i
+    WHERE i.task = queue.task AND i.endpoint IN (${COUNTED_ENDPOINTS.map((one) => `'${one}'`).join()}))
+  OR ${IS_ANSWERED})`;
+
 /** The terms of a batch's lane; the SQL refers to a row `b` of `batches`. */
 export function termsOfBatch(lane: number, price: LanePrice, month: string): Terms {
   if (price === "free") return FREE;
@@ -120,7 +132,7 @@ export function termsOfSingle(lane: number, price: LanePrice, month: string): Te
   if (payer === 0) return { ...FREE, room: cap };
   const budget = { sql: BUDGET_ROOM_OF_SINGLE, args: [batch, month, payer] };
   return {
-    ...FREE,
+    which: { sql: CAN_BE_COUNTED, args: [month, payer] },
     room:
       batch === 0
         ? budget

@@ -7,7 +7,7 @@ import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
 import { forEachMark } from "./marks.ts";
 import { addEnded, type Tally } from "./rollups.ts";
-import { costInAll, inAll, ofLastCall } from "./spent.ts";
+import { costsInAll, inAll, LAST_IS_UNPRICED, ofLastCall } from "./spent.ts";
 import { overValues } from "./values.ts";
 
 /** How a run ended, as the engine reports it. The queue knows the rest. */
@@ -114,7 +114,7 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
                          total(iif(e.is_dry_run, 0, ${ofLastCall("cost_usd")})) AS cost_usd,
                          total(iif(e.is_dry_run, ${ofLastCall("cost_usd")}, 0)) AS estimated_usd,
                          sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced_in_all,
-                         sum(NOT e.is_dry_run AND e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
+                         sum(${LAST_IS_UNPRICED}) AS unpriced,
                          max(iif(e.is_dry_run, 0, coalesce(${ofLastCall("cost_usd")}, 0))) AS dearest_usd
                          ${forEachMark(({ counter, mark }) => `sum(e.status = 'completed' AND e.${mark}) AS ${counter}`)}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
@@ -122,14 +122,14 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
       args: [now, ...ended],
     },
     {
-      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
+      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd, unpriced)
             SELECT q.payer, ?, count(*), total(${ofLastCall("prompt_tokens")}), total(${ofLastCall("completion_tokens")}),
-                   total(iif(e.is_dry_run, 0, ${ofLastCall("cost_usd")}))
+                   total(iif(e.is_dry_run, 0, ${ofLastCall("cost_usd")})), sum(${LAST_IS_UNPRICED})
             FROM ${ENDED} WHERE q.payer IS NOT NULL GROUP BY q.payer
             ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
               prompt_tokens = prompt_tokens + excluded.prompt_tokens,
               completion_tokens = completion_tokens + excluded.completion_tokens,
-              cost_usd = cost_usd + excluded.cost_usd`,
+              cost_usd = cost_usd + excluded.cost_usd, unpriced = unpriced + excluded.unpriced`,
       args: [monthOf(now), ...ended],
     },
     ...afterSpending(what, now),
@@ -183,13 +183,13 @@ function insertExecutions({ finals, isExclusive }: Settling, owner: number): Sta
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, claim, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
-        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached,
+        cached_tokens, reasoning_tokens, cost_usd, known_usd, response, error, fallback_from, is_cached,
         adjusted, is_truncated, is_estimated, is_repaired, escalated_from)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
         v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7,
         ${inAll("prompt_tokens", "v.column8")}, ${inAll("completion_tokens", "v.column9")},
         ${inAll("cached_tokens", "v.column10")}, ${inAll("reasoning_tokens", "v.column11")},
-        ${costInAll("v.column8", "v.column12")}, v.column13, v.column14, v.column15,
+        ${costsInAll("v.column8", "v.column12")}, v.column13, v.column14, v.column15,
         v.column16, v.column17, v.column18, v.column19, v.column20, v.column21
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,

@@ -21,19 +21,30 @@ export function inAll(amount: Amount, last: string): string {
 }
 
 /**
- * SQL for the cost of a whole run, given the prompt tokens and the cost of its last call. `NULL` if that call was answered
- * and its price is unknown, because the cost of the others alone would be too low.
+ * SQL for `cost_usd` and `known_usd` of a whole run, given the prompt tokens and the cost of its last call. If the cost of
+ * any call is unknown, so is that of the run, because the cost of the others alone would be too low: it is `NULL`, and
+ * `known_usd` is the cost of the others.
  */
-export function costInAll(lastPrompt: string, lastUsd: string): string {
-  return `iif(${lastPrompt} IS NOT NULL AND ${lastUsd} IS NULL, NULL, ${inAll("cost_usd", lastUsd)})`;
+export function costsInAll(lastPrompt: string, lastUsd: string): string {
+  const isUnknown = `q.earlier_unpriced > 0 OR (${lastPrompt} IS NOT NULL AND ${lastUsd} IS NULL)`;
+  const known = inAll("cost_usd", lastUsd);
+  return `iif(${isUnknown}, NULL, ${known}), iif(${isUnknown}, ${known}, NULL)`;
 }
 
 /** SQL for the usage of a run's last call, from its execution `e` and its row `q` of the queue. */
 export function ofLastCall(amount: Amount): string {
-  return `(e.${amount} - ${earlier(amount)})`;
+  return `(${amount === "cost_usd" ? KNOWN_COST : `e.${amount}`} - ${earlier(amount)})`;
 }
 
-/** SQL for the usage of a cancelled run: prompt, completion, cached and reasoning tokens, and USD. */
-export const EARLIER_AMOUNTS = [...AMOUNTS, "cost_usd" as const]
-  .map((amount) => inAll(amount, "NULL"))
-  .join(", ");
+/** SQL for the known part of the cost of an execution `e`. */
+export const KNOWN_COST = "coalesce(e.cost_usd, e.known_usd)";
+
+/** SQL that is true if the cost of a real run is unknown because of its last call; the others are counted already. */
+export const LAST_IS_UNPRICED =
+  "(NOT e.is_dry_run AND q.earlier_unpriced = 0 AND e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL)";
+
+/** SQL for the usage of a cancelled run: prompt, completion, cached and reasoning tokens, and the two costs. */
+export const EARLIER_AMOUNTS = [
+  ...AMOUNTS.map((amount) => inAll(amount, "NULL")),
+  costsInAll("NULL", "NULL"),
+].join(", ");

@@ -8,7 +8,7 @@ import { readErrorWords } from "../../src/providers/error-words.ts";
 
 type Case = [
   server: string,
-  error: { status?: number; code?: string; message?: string },
+  error: { status?: number; code?: string; message?: string; host?: string },
   cause: Cause,
 ];
 
@@ -128,14 +128,22 @@ const CASES: Case[] = [
   // It does not.
   ["Azure", { status: 404, code: "deploymentnotfound" }, "not_found"],
   ["any", { status: 405 }, "not_found"],
+  // A code of which the host decides what it means.
+  ["OpenAI", { status: 429, code: "insufficient_quota" }, "quota_exhausted"],
+  [
+    "DashScope",
+    { status: 429, code: "insufficient_quota", host: "dashscope-intl.aliyuncs.com" },
+    "rate_limited",
+  ],
   ["any", { status: 403 }, "forbidden"],
   ["any", { status: 422, message: "temperature must be at most 2" }, "rejected"],
 ];
 
 describe("an error of", () => {
-  test.each(CASES)("%s: %j is %s", (_server, { status = null, code, message = "" }, cause) => {
+  test.each(CASES)("%s: %j is %s", (_server, error, cause) => {
+    const { status = null, code, message = "", host } = error;
     const codes = code === undefined ? [] : [code];
-    expect(causeOf({ status, codes, message })).toBe(cause);
+    expect(causeOf({ status, codes, message, host })).toBe(cause);
   });
 });
 
@@ -159,10 +167,11 @@ function errorsOfCorpus(): ErrorFacts[] {
 }
 
 test("each row of the table is reached by an error of this test or of the corpus", () => {
-  const named = CASES.map(([, { status = null, code, message = "" }]) => ({
+  const named = CASES.map(([, { status = null, code, message = "", host }]) => ({
     status,
     codes: code === undefined ? [] : [code],
     message,
+    host,
   }));
   const reached = new Set([...named, ...errorsOfCorpus()].map(rowOf));
   expect(ERROR_TABLE.filter((row) => !reached.has(row))).toEqual([]);

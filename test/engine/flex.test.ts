@@ -117,6 +117,40 @@ describe("a task with the flex tier", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("of whatever kind is sent as it is, and costs what the tier of the answer does", async () => {
+    // The provider answers at another tier than the requested one.
+    const served: Json = {
+      priority: "default",
+      auto: "priority",
+      default: "default",
+      flex: "default",
+    };
+    await using upstream = await startProvider((request) => ({
+      ...chatAnswer(request),
+      service_tier: served[request.body.service_tier],
+    }));
+    await using app = await startServer({ ...upstream.env, DEFAULT_MODEL: MODEL });
+    const tiers = ["auto", "default", "priority", "flex"];
+    const tasks = tiers.map((serviceTier) => ({
+      id: serviceTier,
+      prompt: serviceTier,
+      serviceTier,
+    }));
+    expect((await app.post("/batches", { id: "b", tasks })).status).toBe(201);
+    await app.post("/batches/b/execute");
+    await app.finished("b");
+    const costs: number[] = [];
+    for (const id of tiers) costs.push((await app.get(`/tasks/${id}`)).body.data.result.costUsd);
+    expect(costs.map((usd) => usd / STANDARD)).toEqual(
+      [1.7, 1, 1, 1].map((one) => expect.closeTo(one, 9)),
+    );
+    for (const { prompt, body } of upstream.requests) expect(body.service_tier).toBe(prompt);
+    const refused = await app.post("/tasks", { prompt: "x", serviceTier: "cheap" });
+    expect(refused.status).toBe(400);
+    const whole = { tasks: [{ prompt: "x" }], config: { serviceTier: "cheap" } };
+    expect((await app.post("/batches", whole)).status).toBe(400);
+  });
+
   test("returns and changes the tier like any other field, and accepts it only once", async () => {
     await using app = await startServer({ DEFAULT_MODEL: MODEL });
     const twice = { prompt: "x", serviceTier: "flex", parameters: { service_tier: "auto" } };

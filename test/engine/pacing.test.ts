@@ -114,6 +114,7 @@ describe("a provider without capacity", () => {
     ["Anthropic's 529", 529, {}],
     ["a 429 that names it", 429, { code: "NoCapacity", message: "no capacity" }],
     ["a 503 of an overloaded model", 503, { message: "The model is overloaded" }],
+    ["LM Studio, of which a model must be loaded,", 404, { message: "No models loaded. Please" }],
   ] as const)("is waited for, and %s teaches no rate", async (_who, status, error) => {
     const headers = { "retry-after-ms": "5" };
     await using provider = await startProvider(({ earlier }, response) =>

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { temporaryFolder } from "../support/process.ts";
-import { type Behaviour, startProvider } from "../support/provider.ts";
+import { type Behaviour, gate, startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 /** Creates a batch `b` of JSONL lines `[path, body]`. */
@@ -180,6 +180,72 @@ describe("a JSONL line may name any path of the provider", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("and the cost of a run is unknown, not lower, if that of an earlier attempt is", async () => {
+    const known = { id: "dec-2", model: "gpt-4", decision: "approve" };
+    await using provider = await startProvider(({ earlier }, response) => {
+      if (earlier === 0) response.socket?.destroy();
+      return { ...known, usage: { prompt_tokens: 1000, completion_tokens: 0, total_tokens: 1000 } };
+    });
+    await using app = await startServer({ ...provider.env, RETRY_BASE_MS: "1" });
+    const { id, key } = (await app.post("/api-keys", { name: "k", scopes: ["write"] })).body.data;
+    await givenLines(app, [["/v1/decisions", decision]]);
+    await client(app.url, key).post("/batches/b/execute");
+    const batch = await app.finished("b");
+    expect(provider.requests).toHaveLength(2);
+    const { result } = (await app.get("/tasks/b-1")).body.data;
+    expect(result.costUsd).toBeNull();
+    expect(result.usage.promptTokens).toBeGreaterThan(1000);
+    // What is known of it is charged once: 30 USD for a million tokens.
+    const { month } = (await app.get(`/api-keys/${id}`)).body.data.usage;
+    expect(month.costUsd).toBeCloseTo(0.03, 9);
+    expect(batch.costUsd).toBeNull();
+    const { sums } = (
+      await app.ctx.client.execute("SELECT cost_usd AS sums FROM batches WHERE id = 'b'")
+    ).rows[0] as unknown as { sums: number };
+    expect(sums).toBeCloseTo(0.03, 9);
+    const metrics = (await app.get("/metrics/tasks?period=hour")).body.data;
+    expect(metrics.byModel).toMatchObject([{ model: "gpt-4", unpriced: 1 }]);
+    expect(metrics.costUsd).toBeCloseTo(0.03, 8);
+    expect(await app.differences()).toEqual([]);
+  });
+
+  test("and single tasks end a key's budget for it at the first unknown cost, but not for chat", async () => {
+    const queued = gate();
+    await using provider = await startProvider(async (request, response) => {
+      const isFirst = provider.requests.length === 1;
+      await queued.opened;
+      if (isFirst) response.socket?.destroy();
+      return answer(request, response);
+    });
+    await using app = await startServer({ ...provider.env, RETRY_BASE_MS: "1" });
+    const { id: keyId, key } = (
+      await app.post("/api-keys", { name: "k", scopes: ["write"], monthlyBudgetUsd: 5 })
+    ).body.data;
+    const caller = client(app.url, key);
+    const lines = Array.from({ length: 20 }, (): [string, object] => ["/v1/decisions", decision]);
+    await givenLines(app, lines);
+    const ids = lines.map((_, i) => `b-${i + 1}`);
+    for (const id of ids.slice(0, 19)) await caller.post(`/tasks/${id}/execute`);
+    await until(() => provider.requests.length > 0 || undefined);
+    queued.open();
+    // While the others wait, the budget pays for calls whose cost can be counted.
+    for (const prompt of ["x", "y"]) {
+      const chat = { prompt, model: "gpt-4" };
+      const { body } = await caller.post("/tasks?execute=true", chat, { prefer: "wait=20" });
+      expect(body.data).toMatchObject({ status: "completed" });
+    }
+    const decisions = () => provider.requests.filter(({ path }) => path === "/v1/decisions").length;
+    const refused = await caller.post("/tasks/b-20/execute");
+    expect([refused.status, refused.body.error.code]).toEqual([429, "QUOTA_EXCEEDED"]);
+    expect(decisions()).toBe(1);
+
+    await app.patch(`/api-keys/${keyId}`, { monthlyBudgetUsd: null });
+    for (const id of ids.slice(0, 19))
+      expect(await app.ended(id)).toMatchObject({ status: "completed", result: { costUsd: null } });
+    expect(decisions()).toBe(1 + 19);
+    expect(await app.differences()).toEqual([]);
+  });
+
   test("and PRICES_FILE can say that it costs nothing", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "prices.json");
@@ -206,10 +272,22 @@ test("tasks of one template carry one prompt_cache_key, unless they have their o
   await app.post("/batches/b/execute");
   await app.finished("b");
   await app.post("/tasks?execute=true", { prompt: "alone" }, { prefer: "wait=20" });
+  // It is that of the template, not of the batch.
+  for (const [id, systemPrompt] of [
+    ["again", "Answer in one word."],
+    ["other", "Answer in two words."],
+  ]) {
+    await app.post("/batches", { id, tasks: [{ prompt: `${id}` }], config: { systemPrompt } });
+    await app.post(`/batches/${id}/execute`);
+    await app.finished(`${id}`);
+  }
   const keyOf = (prompt: string) =>
     provider.requests.find((request) => request.prompt === prompt)?.body.prompt_cache_key;
   expect(keyOf("a")).toMatch(/^gtr-[0-9a-f]{32}$/);
   expect(keyOf("b")).toBe(keyOf("a"));
+  expect(keyOf("again")).toBe(keyOf("a"));
+  expect(keyOf("other")).toMatch(/^gtr-/);
+  expect(keyOf("other")).not.toBe(keyOf("a"));
   expect(keyOf("c")).toBe("mine");
   expect(keyOf("alone")).toBeUndefined();
 });

@@ -122,6 +122,21 @@ describe("the headers of", () => {
     expect(reset("99999999h")).toBeNull();
   });
 
+  test("proxies that join values, and servers that group digits", () => {
+    expect(
+      limits({
+        "x-ratelimit-limit-requests": "100, 100;w=60",
+        "x-ratelimit-remaining-requests": "99, 99",
+        "x-ratelimit-limit-tokens": "30,000",
+        "x-ratelimit-remaining-tokens": "29,000",
+      }),
+    ).toMatchObject({
+      requests: { limit: 100, remaining: 99 },
+      tokens: { limit: 30_000, remaining: 29_000 },
+    });
+    expect(limits({ "x-ratelimit-limit-requests": "None" })).toBeNull();
+  });
+
   test("vLLM and Ollama: nothing", () => {
     expect(limits({ "content-type": "application/json" })).toBeNull();
   });
@@ -154,6 +169,14 @@ describe("a refusal", () => {
     [{ "retry-after": "later" }, null],
     [{ "retry-after-ms": "350", "retry-after": "1" }, 350],
     [{ "retry-after-ms": "-1", "retry-after": "1" }, 1000],
+    [{ "retry-after": "1m30s" }, 90_000],
+    [{ "retry-after": String(NOW / 1000 + 30) }, 30_000],
+    [{ "llm_provider-retry-after": "7" }, 7000],
+    [{ "x-ratelimit-reset": "20" }, 20_000],
+    [{ "ratelimit-reset": "20" }, 20_000],
+    [{ ratelimit: "limit=100, remaining=0, reset=20" }, 20_000],
+    [{ ratelimit: '"default";r=0;t=20' }, 20_000],
+    [{ "x-ratelimit-limit": "20", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "9" }, null],
   ] as const)("with %p asks for %p ms", (headers, ms) => {
     expect(refusal(headers as Record<string, string>).retryAfterMs).toBe(ms);
   });
@@ -202,6 +225,20 @@ describe("a refusal", () => {
     expect(refusal(headers)).toMatchObject({
       requests: { limit: 20, remaining: 0, resetMs: 12_000 },
       tokens: null,
+    });
+  });
+
+  test("of Kong has those of a draft", () => {
+    const headers = {
+      "x-ratelimit-limit-minute": "10",
+      "x-ratelimit-remaining-minute": "0",
+      "ratelimit-limit": "10",
+      "ratelimit-remaining": "0",
+      "ratelimit-reset": "33",
+    };
+    expect(refusal(headers)).toMatchObject({
+      requests: { limit: 10, remaining: 0, resetMs: 33_000 },
+      retryAfterMs: null,
     });
   });
 

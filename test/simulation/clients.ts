@@ -38,11 +38,22 @@ import {
 } from "./acting.ts";
 import { addRowFields, chain, pilot } from "./chain-clients.ts";
 import type { Action, ClientPlan } from "./plan.ts";
-import { ANY_TASK } from "./provider.ts";
+import { ANY_TASK, DECISIONS } from "./provider.ts";
 import { createLuck } from "./random.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
+/** Lines for an endpoint that may not charge for tokens. */
+export const LINES_FILE = "decisions.jsonl";
+const LINES = 6;
+
+export function linesForDecisions(): string {
+  return Array.from({ length: LINES }, (_, i) => {
+    const content = `${ANY_TASK} line ${i + 1}|${i % 3 === 0 ? "metered" : ""}`;
+    const body = { model: "gpt-4", messages: [{ role: "user", content }] };
+    return JSON.stringify({ custom_id: `l${i + 1}`, method: "POST", url: DECISIONS, body });
+  }).join("\n");
+}
 
 /** Clients that wait do not disconnect. */
 const NEVER = new AbortController().signal;
@@ -137,7 +148,9 @@ function begin(action: Action, acting: Acting): Begun {
     case "wait":
       return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000), NEVER));
     case "create batch":
-      return fillBatch(acting, newBatch(luck));
+      return acting.plan.decides && luck.chance(0.5)
+        ? lineBatch(acting, newBatch(luck))
+        : fillBatch(acting, newBatch(luck));
     case "execute batch":
     case "dry run":
       ledger.mayStartBatch(batch);
@@ -332,6 +345,24 @@ function fillBatch(acting: Acting, id: string): Begun {
     what: `create batch ${id} of ${size}${maxCostUsd === undefined ? "" : ` for ${maxCostUsd} USD`}`,
     done: createBatch(node.ctx, caller, draft),
   };
+}
+
+/** A batch of lines for `DECISIONS`. Its tasks are often executed one by one. */
+function lineBatch({ luck, ledger, node, caller }: Acting, id: string): Begun {
+  if (ledger.batches.includes(id)) ledger.mayRefill(id);
+  remember(ledger.batches, id);
+  const maxCostUsd = luck.chance(0.3) ? luck.int(1, 6) : undefined;
+  if (maxCostUsd !== undefined) ledger.mayLimit();
+  const executed = Array.from({ length: LINES }, (_, i) => `${id}-${i + 1}`).filter(() =>
+    luck.chance(0.5),
+  );
+  for (const task of executed) ledger.mayStart(task);
+  async function done(): Promise<void> {
+    await createBatch(node.ctx, caller, { id, inputFile: LINES_FILE, config: { maxCostUsd } });
+    const ask = { isDryRun: false, priority: undefined, payer: caller.key };
+    await Promise.all(executed.map((task) => executeTask(node.ctx, task, ask)));
+  }
+  return { what: `create batch ${id} of lines, execute ${executed.length} of them`, done: done() };
 }
 
 function changeLimits({ luck, ledger, node: { ctx } }: Acting, id: string): Promise<unknown> {

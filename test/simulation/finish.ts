@@ -10,6 +10,7 @@ import { IS_END } from "./run-checks.ts";
 import { checkSchedules } from "./schedule-checks.ts";
 import { checkAnswers, checkReused } from "./schema-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
+import { checkUnknownCosts } from "./unpriced-checks.ts";
 import type { World } from "./world.ts";
 
 /** Longer than any wait except a webhook's: leases, backoff, `Retry-After` of a provider, timeouts. */
@@ -161,6 +162,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   }
   const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
   if (!isDeleting) await checkCharges(database.truth, complain);
+  await checkUnknownCosts(database.truth, complain);
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);
   // Attempts without a usable answer are charged, but are not in an execution.

@@ -78,7 +78,7 @@ export async function checkExecutions(
 ): Promise<void> {
   const { rows } = await truth.execute(
     `SELECT (SELECT total(cost_usd) FROM batches) AS cost,
-            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS reported,
+            (SELECT total(coalesce(cost_usd, known_usd)) FROM executions WHERE NOT is_dry_run) AS reported,
             (SELECT total(prompt_tokens + completion_tokens) FROM batches) AS tokens,
             (SELECT total(prompt_tokens + completion_tokens) FROM executions) AS reported_tokens`,
   );

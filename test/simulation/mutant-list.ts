@@ -246,6 +246,24 @@ export const MUTANTS: Mutant[] = [
     edits: [["src/store/postpone.ts", "cost_usd = batches.cost_usd + failed_now.usd,", ""]],
   },
   {
+    name: "forget that an earlier attempt had an unknown cost",
+    profile: "single",
+    caughtBy: 56,
+    edits: [
+      [
+        "src/store/postpone.ts",
+        "earlier_unpriced = earlier_unpriced + ${LATER_IS_UNPRICED}",
+        "earlier_unpriced = earlier_unpriced",
+      ],
+    ],
+  },
+  {
+    name: "let a budget pay for unknown costs",
+    profile: "single",
+    caughtBy: 58,
+    edits: [["src/store/room.ts", "AND u.unpriced > 0", "AND u.unpriced < 0"]],
+  },
+  {
     name: "let each node start as many of a batch as all of them may",
     profile: "fleet",
     caughtBy: 16,

@@ -99,6 +99,8 @@ export type Plan = {
   answers: AnswerPlan | null;
   /** How batches are made from rows of other batches; `null` in worlds without such batches. */
   rows: RowPlan | null;
+  /** Some batches are lines for an endpoint whose answers often have no usage, so that their cost is unknown. */
+  decides: boolean;
   /** How requests use the flex tier; `null` in worlds without it. */
   flex: FlexPlan | null;
   /** Dead nodes stay dead after faults have stopped, if another one lives. */
@@ -124,6 +126,7 @@ export function planOf(seed: string, profile: Profile): Plan {
   }));
   // With this number, the seeds of corpus.txt still have the histories for which they were kept.
   const rows = rowsOf(luck.fork("rows 34693"));
+  const decides = luck.fork("decisions").chance(0.15);
   return {
     seed,
     profile,
@@ -131,8 +134,13 @@ export function planOf(seed: string, profile: Profile): Plan {
     nodes,
     latencyMs: luck.pick([0.5, 2, 10, 100]),
     clients,
-    actions: { ...actionsOf(luck), ...(rows ? rowActionsOf(luck.fork("row actions")) : {}) },
+    actions: {
+      ...actionsOf(luck),
+      ...(rows ? rowActionsOf(luck.fork("row actions")) : {}),
+      ...(decides ? { "create batch": 3, "set budget": 1 } : {}),
+    },
     rows,
+    decides,
     flags: FLAGS.filter(() => luck.chance(0.25)),
     batchSize: Number(luck.weighted({ 4: 5, 25: 4, 60: 2, 300: luck.chance(0.2) ? 1 : 0 })),
     chunks: chunksOf(luck),

@@ -13,8 +13,11 @@ import type { Timeline } from "./timeline.ts";
  *   large      answered with more than a libSQL server accepts
  *   empty      answered without content
  *   dear       costs a dollar at the price of gpt-4
+ *
+ * At `DECISIONS`, answers have a usage only with the flag `metered`, and many connections break.
  */
 export const FLAGS = ["bad", "absurd", "unmetered", "large", "empty", "dear"] as const;
+export const DECISIONS = "/v1/decisions";
 export type Flag = (typeof FLAGS)[number];
 
 /** The prefix that replaces the task in prompts that many tasks share. */
@@ -25,6 +28,8 @@ const DOLLAR_TOKENS = 33_333;
 /** The prefix of `x-request-id`, before the number of the call. */
 export const REQUEST_ID = "call-";
 const LARGE = "x".repeat(50_000);
+/** The share of calls for decisions whose connection breaks before the answer. */
+const BROKEN_DECISIONS = 0.2;
 
 /** A state of the provider. */
 export const MOODS = [
@@ -93,6 +98,7 @@ export function createProvider(
 ): SimulatedProvider {
   const luckOfAnswers = luck.fork("answers");
   const luckOfFlex = luck.fork("flex");
+  const luckOfDecisions = luck.fork("decisions");
   const provider: SimulatedProvider = {
     mood: "well",
     latencyMs: 50,
@@ -100,7 +106,7 @@ export function createProvider(
     calls: [],
     onCall: () => {},
     onEnd: () => {},
-    fetchFrom: (node) => (_url, init) => answer(node, init),
+    fetchFrom: (node) => (url, init) => answer(node, url.endsWith(DECISIONS), init),
     async probeFrom({ clock }) {
       await new Promise<void>((resolve) => void clock.arrive(5, resolve));
       const isDown = provider.mood === "down" || provider.mood === "hanging";
@@ -115,6 +121,7 @@ export function createProvider(
 
   function answer(
     { index, clock }: { index: number; clock: NodeClock },
+    isDecision: boolean,
     init: RequestInit | undefined,
   ): Promise<Response> {
     const request = JSON.parse(String(init?.body)) as Request;
@@ -157,7 +164,12 @@ export function createProvider(
           reject(Object.assign(new Error("connection refused"), { code: "ECONNREFUSED" }));
           return;
         }
-        const { outcome, response } = respond(call, mood, request);
+        if (isDecision && luckOfDecisions.chance(BROKEN_DECISIONS)) {
+          end("failed");
+          reject(Object.assign(new Error("socket hang up"), { code: "ECONNRESET" }));
+          return;
+        }
+        const { outcome, response } = respond(call, mood, request, isDecision);
         response.headers.set("x-request-id", requestId);
         end(outcome);
         provider.onEnd(call);
@@ -170,6 +182,7 @@ export function createProvider(
     call: ProviderCall,
     mood: Mood,
     request: Request,
+    isDecision: boolean,
   ): { outcome: ProviderCall["outcome"]; response: Response } {
     const { flags, task } = call;
     const failed = (
@@ -194,6 +207,7 @@ export function createProvider(
     if (call.isFlex && !luckOfFlex.chance(provider.flexRoom))
       return failed("throttled", 429, "resource_unavailable");
     if (flags.has("bad")) return failed("rejected", 400, "invalid_request");
+    if (isDecision) return { outcome: "answered", response: decided(request, flags) };
     if (request.response_format?.type === "json_schema" && answers?.takesSchemas === false)
       return failed("refused", 400, "unsupported response_format json_schema", {});
     const content = flags.has("empty")
@@ -249,6 +263,11 @@ function usageOf(flags: ReadonlySet<string>) {
 function refuse(status: number, code: string, headers: Record<string, string>): Response {
   const error = { message: `simulated: ${code}`, type: code, param: null, code };
   return Response.json({ error }, { status, headers });
+}
+
+function decided({ model }: Request, flags: ReadonlySet<string>): Response {
+  const usage = flags.has("metered") ? { usage: usageOf(flags) } : {};
+  return Response.json({ id: "dec-simulated", model, decision: "approve", ...usage });
 }
 
 function whole(

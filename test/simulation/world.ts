@@ -2,7 +2,7 @@ import type { ClientWorld } from "./acting.ts";
 import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
 import { createChainChecks } from "./chain-checks.ts";
-import { INPUT_FILE, KEYS, startClient } from "./clients.ts";
+import { INPUT_FILE, KEYS, LINES_FILE, linesForDecisions, startClient } from "./clients.ts";
 import { createDatabase, type Database, NO_DATABASE_FAULTS, type Store } from "./database.ts";
 import { createDisturber } from "./disturber.ts";
 import { applyFault, type Faulty } from "./faults.ts";
@@ -22,6 +22,7 @@ import { createRunChecks } from "./run-checks.ts";
 import { createBatchSlotChecks, createNodeSlotChecks } from "./slot-checks.ts";
 import { createQueueChecks, createStateChecks } from "./state-checks.ts";
 import { createTimeline } from "./timeline.ts";
+import { createUnpricedChecks } from "./unpriced-checks.ts";
 
 /** The start time of every world: a Monday. */
 const EPOCH = Date.UTC(2026, 0, 5, 8);
@@ -56,6 +57,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const receivers = createReceivers(luck.fork("receivers"));
   const files = createFiles();
   files.put(`${FILES_DIR}/${INPUT_FILE}`, "id,prompt\ns1,s1|\ns2,s2|\ns3,s3|\n");
+  files.put(`${FILES_DIR}/${LINES_FILE}`, linesForDecisions());
   const ledger = createLedger();
   const history = createHistory(database.truth);
   const nodes: (Node | undefined)[] = plan.nodes.map(() => undefined);
@@ -250,6 +252,7 @@ function begin(world: World): void {
   const checkRun = createRunChecks(database.truth, ledger, complain);
   const chains = createChainChecks(database.truth, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
+  const checkUnpriced = createUnpricedChecks(database.truth, complain);
   const answers = createAnswerChecks(database.truth, world.provider.calls, {
     now: timeline.now,
     complain,
@@ -288,6 +291,7 @@ function begin(world: World): void {
     if (touched.events) attend(lookAtEvents());
     else if (touched.queue) attend(noteQueue());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
+    if (touched.money && plan.decides && ledger.hasLimits()) attend(checkUnpriced());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
     if (touched.queue) attend(checkQueue());
     if (touched.nodes && world.isShared) attend(lookAtNodes());

@@ -69,6 +69,8 @@ export const apiKeyUsage = sqliteTable(
     promptTokens: integer().notNull(),
     completionTokens: integer().notNull(),
     costUsd: real().notNull(),
+    /** How many calls had an unknown cost, which is not in `costUsd`. */
+    unpriced: integer().notNull().default(0),
   },
   (t) => [primaryKey({ columns: [t.apiKey, t.month] })],
 );

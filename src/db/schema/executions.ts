@@ -42,7 +42,10 @@ export const executions = sqliteTable(
     completionTokens: integer(),
     cachedTokens: integer(),
     reasoningTokens: integer(),
+    /** The cost of all its calls; null if that of one of them is unknown. */
     costUsd: real(),
+    /** If `costUsd` is null, the cost of those of several calls whose cost is known. */
+    knownUsd: real(),
     /** The answer had no usage, so the tokens were counted by this program. */
     isEstimated: integer({ mode: "boolean" }).notNull().default(false),
     /** The provider's answer, unchanged. */

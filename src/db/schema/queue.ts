@@ -51,6 +51,8 @@ export const queue = sqliteTable(
     earlierCachedTokens: integer().notNull().default(0),
     earlierReasoningTokens: integer().notNull().default(0),
     earlierUsd: real().notNull().default(0),
+    /** How many of these calls have an unknown cost, which is not in `earlierUsd`. */
+    earlierUnpriced: integer().notNull().default(0),
     /** The key that requested the run, which pays for it. */
     payer: integer(),
     /** What its claim has reserved of the payer's budget, while it has an owner; 0 without a budget. */

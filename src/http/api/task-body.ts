@@ -64,7 +64,10 @@ export const Result = z
       }),
     model: z.string().nullable(),
     usage: orNull(TokenUsage),
-    costUsd: z.number().nullable().openapi({ description: "Null if the price is unknown" }),
+    costUsd: z
+      .number()
+      .nullable()
+      .openapi({ description: "Null if the price of any of its calls is unknown" }),
     cached: z.boolean().openapi({
       description:
         "The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again",
