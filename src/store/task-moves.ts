@@ -43,7 +43,7 @@ export type TaskChange = {
   steadyNow: number;
 };
 
-export type TaskSettings = {
+type TaskSettings = {
   priority: number;
   maxRetries: number | null;
   timeoutMs: number | null;
