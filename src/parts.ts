@@ -17,6 +17,7 @@ import { createS3Store } from "./lib/s3/s3-store.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createTables } from "./lib/tables/tables.ts";
+import type { Fetch } from "./providers/outside.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
@@ -125,7 +126,8 @@ type Part = {
   stop(graceMs: number): void | Promise<void>;
 };
 
-export function createParts(ctx: Context): Parts {
+/** `fetch` sends live calls; the calls of tasks are sent by worker threads. */
+export function createParts(ctx: Context, fetch: Fetch = globalThis.fetch): Parts {
   const hub = createEventHub(ctx);
   const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
@@ -135,7 +137,7 @@ export function createParts(ctx: Context): Parts {
   const live = createLive(ctx, {
     upstreams: engine.upstreams,
     onFreed: engine.nudge,
-    outside: { clock, random, fetch: globalThis.fetch },
+    outside: { clock, random, fetch },
   });
   const scheduler = createScheduler(ctx, { node: membership.node });
   let isExecuting = false;

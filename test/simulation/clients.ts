@@ -37,9 +37,11 @@ import {
   remember,
 } from "./acting.ts";
 import { addRowFields, chain, pilot } from "./chain-clients.ts";
+import { callLive } from "./live-clients.ts";
 import type { Action, ClientPlan } from "./plan.ts";
 import { ANY_TASK } from "./provider.ts";
 import { createLuck } from "./random.ts";
+import { repeat } from "./repeat-clients.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
@@ -199,6 +201,10 @@ function begin(action: Action, acting: Acting): Begun {
     }
     case "webhook":
       return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
+    case "repeat":
+      return repeat(acting);
+    case "live":
+      return callLive(acting);
     case "chain":
       return chain(acting);
     case "pilot":
