@@ -4,7 +4,7 @@ import { updateBatch, resumeBatch } from "../../src/services/batch-moves.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";
-import { checkLive, isLive } from "./live-clients.ts";
+import { checkLive, isLive, openLive } from "./live-clients.ts";
 import { checkCharges, checkExecutions, DEAREST } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { checkRepeats } from "./repeat-clients.ts";
@@ -164,6 +164,7 @@ async function findOpen(world: World): Promise<string[]> {
     if (!node.hasStarted) open.push(`node ${node.index} starts`);
     if (node.clock.isPaused() || node.isStopping) open.push(`node ${node.index} sleeps, or stops`);
   }
+  open.push(...openLive(world.ledger.live));
   const isDown = (index: number) => world.nodes[index] === undefined && !world.staysDead();
   for (const index of world.plan.nodes.keys())
     if (isDown(index)) open.push(`node ${index} is down`);
@@ -194,7 +195,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   }
   const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
   if (!isDeleting) await checkCharges(database.truth, liveCosts(world), complain);
-  checkLive(world.provider.calls, world.ledger.live, complain);
+  checkLive(world.provider.calls, complain);
   await checkRepeats(database.truth, complain);
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);

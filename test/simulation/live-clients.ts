@@ -66,17 +66,18 @@ async function send(
   }
 }
 
-/** Checks that each live call was sent at most once, and that all have ended that living nodes were asked for. */
-export function checkLive(
-  calls: readonly ProviderCall[],
-  asked: readonly LiveCall[],
-  complain: (what: string) => void,
-): void {
+/** The live calls that living nodes were asked for, and that have not ended. */
+export function openLive(asked: readonly LiveCall[]): string[] {
+  return asked.flatMap(({ node, isOver }, i) =>
+    isOver || node.clock.isDead() ? [] : [`${LIVE}${i} of node ${node.index}`],
+  );
+}
+
+/** Checks that each live call was sent at most once. */
+export function checkLive(calls: readonly ProviderCall[], complain: (what: string) => void): void {
   const sent = new Set<string>();
   for (const call of calls.filter(isLive)) {
     if (sent.has(call.task)) complain(`${call.task} was sent twice`);
     sent.add(call.task);
   }
-  for (const [i, { node, isOver }] of asked.entries())
-    if (!isOver && !node.clock.isDead()) complain(`${LIVE}${i} has not ended`);
 }

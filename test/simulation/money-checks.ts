@@ -96,9 +96,9 @@ export async function checkExecutions(
   const [cost, reported] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["reported"])];
   if (Math.abs(cost - reported) > 1e-6)
     complain(
-      `batches have cost ${cost.toFixed(4)} USD, and executions tell of ${reported.toFixed(4)}`,
+      `batches have cost ${cost.toFixed(4)} USD, and the executions sum to ${reported.toFixed(4)}`,
     );
   const [tokens, listed] = [Number(rows[0]?.["tokens"]), Number(rows[0]?.["reported_tokens"])];
   if (tokens !== listed)
-    complain(`batches have used ${tokens} tokens, and executions tell of ${listed}`);
+    complain(`batches have used ${tokens} tokens, and the executions sum to ${listed}`);
 }
