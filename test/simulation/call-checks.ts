@@ -12,10 +12,12 @@ const UNSTORED_MS = 10_000;
  * Checks that nothing is paid twice. The calls of a task that were answered, or refused permanently, must not outnumber
  * its runs, except for calls that were lost with a node, a thread or a lease. The answers to a request that do not match
  * its schema are at most the first one, its repairs and the one of the model in `escalateTo`. A run whose request is
- * changed while it waits begins to count anew. The calls that failed must not outnumber the attempts that its runs have.
+ * changed while it waits begins to count anew. The calls that failed must not outnumber the attempts that its runs have,
+ * with one more at the model in `escalateTo`.
  */
 export function createCallChecks(calls: readonly ProviderCall[], answers: AnswerPlan | null) {
-  const mostMismatches = answers ? 1 + answers.maxRepairs + (answers.escalateTo ? 1 : 0) : 0;
+  const escalations = answers?.escalateTo === undefined ? 0 : 1;
+  const mostMismatches = answers ? 1 + answers.maxRepairs + escalations : 0;
   const excused = new Set<ProviderCall>();
   return {
     /** The results of these calls may be lost. */
@@ -58,7 +60,7 @@ export function createCallChecks(calls: readonly ProviderCall[], answers: Answer
       }
       for (const [task, count] of failed) {
         const { runs, attempts } = runsOf(task) ?? UNKNOWN;
-        if (count > (runs + changesOf(task)) * attempts)
+        if (count > (runs + changesOf(task)) * (attempts + escalations))
           complain(
             `${task} ran ${runs} times, with ${attempts} attempts each, and failed ${count} times`,
           );
