@@ -8,7 +8,7 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
-import { createLive } from "./engine/live/live.ts";
+import { createLive, type LiveOptions } from "./engine/live/live.ts";
 import { createMembership } from "./engine/recovery.ts";
 import type { FileStore } from "./lib/file-store.ts";
 import { createLocalStore } from "./lib/local-store.ts";
@@ -17,7 +17,6 @@ import { createS3Store } from "./lib/s3/s3-store.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createTables } from "./lib/tables/tables.ts";
-import type { Fetch } from "./providers/outside.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
@@ -127,7 +126,10 @@ type Part = {
 };
 
 /** `fetch` sends live calls; the calls of tasks are sent by worker threads. */
-export function createParts(ctx: Context, fetch: Fetch = globalThis.fetch): Parts {
+export function createParts(
+  ctx: Context,
+  fetch: LiveOptions["outside"]["fetch"] = globalThis.fetch,
+): Parts {
   const hub = createEventHub(ctx);
   const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
