@@ -8,7 +8,7 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
-import { createLive } from "./engine/live/live.ts";
+import { createLive, type LiveOptions } from "./engine/live/live.ts";
 import { createMembership } from "./engine/recovery.ts";
 import type { FileStore } from "./lib/file-store.ts";
 import { createLocalStore } from "./lib/local-store.ts";
@@ -125,7 +125,11 @@ type Part = {
   stop(graceMs: number): void | Promise<void>;
 };
 
-export function createParts(ctx: Context): Parts {
+/** `fetch` sends live calls; the calls of tasks are sent by worker threads. */
+export function createParts(
+  ctx: Context,
+  fetch: LiveOptions["outside"]["fetch"] = globalThis.fetch,
+): Parts {
   const hub = createEventHub(ctx);
   const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
@@ -135,7 +139,7 @@ export function createParts(ctx: Context): Parts {
   const live = createLive(ctx, {
     upstreams: engine.upstreams,
     onFreed: engine.nudge,
-    outside: { clock, random, fetch: globalThis.fetch },
+    outside: { clock, random, fetch },
   });
   const scheduler = createScheduler(ctx, { node: membership.node });
   let isExecuting = false;

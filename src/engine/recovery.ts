@@ -5,6 +5,7 @@ import { createLoop } from "../lib/loop.ts";
 import { hashesOfEnvironment, keepEnvironmentKeys } from "../services/first-keys.ts";
 import { revokeForsakenKeys } from "../store/api-keys.ts";
 import { forgetFollowing } from "../store/changes.ts";
+import { endForsaken } from "../store/live-calls.ts";
 import {
   addNode,
   COUNT_NODES,
@@ -93,7 +94,11 @@ export function createMembership(ctx: Context): Membership {
       orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
       ...(ctx.isExclusive
         ? {}
-        : { forsaken: revokeForsakenKeys([], now), following: forgetFollowing(KEEP_DELTAS_MS) }),
+        : {
+            forsaken: revokeForsakenKeys([], now),
+            following: forgetFollowing(KEEP_DELTAS_MS),
+            reserved: endForsaken(),
+          }),
     });
     ctx.live.nodes = Math.max(1, living.rows[0]?.nodes ?? 1);
     if (forsaken && forsaken.changed > 0) ctx.signals.emit("keys", { key: null });

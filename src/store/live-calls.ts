@@ -63,8 +63,8 @@ function endReservations(seqs: number[]): Statement {
   };
 }
 
-/** Ends the reservations of dead processes, and of this one if it has just started. */
-export function endForsaken(node: number): Statement {
+/** Ends the reservations of dead processes, and of `node`, a process that has just started. */
+export function endForsaken(node: number | null = null): Statement {
   return {
     sql: "DELETE FROM live_calls WHERE node = ? OR node NOT IN (SELECT seq FROM nodes)",
     args: [node],

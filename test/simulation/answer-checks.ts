@@ -4,6 +4,7 @@ import { rowsOf } from "../../src/db/unit.ts";
 import { FLEX_GIVEN_UP } from "../../src/domain/flex.ts";
 import type { LogRow } from "./history.ts";
 import { ANY_TASK, type ProviderCall, REQUEST_ID } from "./provider.ts";
+import { REPEATED } from "./repeat-clients.ts";
 import { IS_END } from "./run-checks.ts";
 
 type Claim = { task: number; run: number; owner: number; claim: number };
@@ -42,8 +43,9 @@ export function createAnswerChecks(
     const call = calls[Number(requestId.slice(REQUEST_ID.length))];
     if (!call) return complain(`run ${run} of ${task} ended with a call that was not made`);
     const key = `${taskSeq}/${run}`;
-    // Prompts from a file name only the row.
-    if (!call.task.startsWith(ANY_TASK) && !task.endsWith(call.task))
+    // Prompts from a file name only the row, and repeated requests do not choose the id of their task.
+    const isNamed = !call.task.startsWith(ANY_TASK) && !call.task.startsWith(REPEATED);
+    if (isNamed && !task.endsWith(call.task))
       complain(`run ${run} of ${task} ended with the answer to ${call.task}`);
     if (call.at < (claims.get(key)?.at ?? 0))
       complain(`run ${run} of ${task} ended with a call that was made before it was claimed`);

@@ -37,9 +37,11 @@ import {
   remember,
 } from "./acting.ts";
 import { addRowFields, chain, pilot } from "./chain-clients.ts";
+import { callLive } from "./live-clients.ts";
 import type { Action, ClientPlan } from "./plan.ts";
 import { ANY_TASK, DECISIONS } from "./provider.ts";
 import { createLuck } from "./random.ts";
+import { repeat } from "./repeat-clients.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
@@ -106,11 +108,24 @@ async function pauseAndAbort(acting: Acting, batch: string): Promise<void> {
   }
 }
 
+/** The codes of what the database of a world refuses, or does not answer. */
+const TROUBLES: ReadonlySet<string> = new Set([
+  "SQLITE_BUSY",
+  "SQLITE_FULL",
+  "SQLITE_IOERR",
+  "SQLITE_TOOBIG",
+  "RESPONSE_TOO_LARGE",
+  "HRANA_CLOSED_ERROR",
+]);
+
 /** The errors that a client may get: what it did wrong, or that the database is in trouble. */
 export function isExpected(error: unknown): boolean {
-  if (error instanceof AppError || error instanceof LibsqlError) return true;
+  if (error instanceof AppError) return true;
   // Drizzle wraps the error of its query.
-  return error instanceof Error && error.cause instanceof LibsqlError;
+  const trouble =
+    error instanceof Error && error.cause instanceof LibsqlError ? error.cause : error;
+  // A constraint that does not hold, or a statement that is wrong, is a fault of the program.
+  return trouble instanceof LibsqlError && TROUBLES.has(trouble.code);
 }
 
 const NOTHING: Begun = { what: "nothing", done: Promise.resolve() };
@@ -212,6 +227,10 @@ function begin(action: Action, acting: Acting): Begun {
     }
     case "webhook":
       return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
+    case "repeat":
+      return repeat(acting);
+    case "live":
+      return callLive(acting);
     case "chain":
       return chain(acting);
     case "pilot":

@@ -17,6 +17,7 @@ import { DATABASE_NOW } from "../../src/db/now.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import type { NodeClock } from "./node-clock.ts";
 import type { Luck } from "./random.ts";
+import type { DatabaseThread } from "./threads.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** The forms in which a client may pass a statement. */
@@ -46,15 +47,20 @@ const LARGEST_VALUE = 40_000;
 const LARGEST_ANSWER = 100_000;
 const LATEST_MS = 4000;
 
-/** The owner of a connection. Over a network, calls time out. */
-type NodeOfConnection = { clock: NodeClock; luck: Luck; giveUpMs: number };
+/** The owner of a connection. Over a network, calls time out. A local file may be read or written in a thread. */
+type NodeOfConnection = {
+  clock: NodeClock;
+  luck: Luck;
+  giveUpMs: number;
+  thread?: DatabaseThread | undefined;
+};
 
 export type Database = {
   /** A client without delays or faults, for checks. */
   truth: Client;
   /** The result of a query that does not depend on the time. It is cached until a commit changes something. */
   read(sql: string, args?: InValue[]): Promise<ResultSet>;
-  /** A node's connection. Without `network` it is a local file, where a call ends in the same round. */
+  /** A node's connection. Unless it is shared, it is a local file, where a call without a thread ends in the same round. */
   connect(node: NodeOfConnection, isShared: boolean): Connection;
   faults: DatabaseFaults;
   /** Called at once after each commit that changed something, with the tables that its statements name. */
@@ -155,13 +161,13 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
   }
 
   function connect(node: NodeOfConnection, isShared: boolean): Connection {
-    const { clock, luck, giveUpMs } = node;
+    const { clock, luck, giveUpMs, thread } = node;
     let cutUntil = -1;
     let cuts = 0;
 
     async function local(call: Call): Promise<ResultSet[]> {
       if (luck.chance(database.faults.refuse)) throw refusal(luck);
-      return take(call);
+      return thread ? thread(() => take(call)) : take(call);
     }
 
     function remote(call: Call): Promise<ResultSet[]> {

@@ -4,8 +4,10 @@ import { updateBatch, resumeBatch } from "../../src/services/batch-moves.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";
-import { checkCharges, checkExecutions } from "./money-checks.ts";
+import { checkLive, isLive, openLive } from "./live-clients.ts";
+import { checkCharges, checkExecutions, DEAREST } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
+import { checkRepeats } from "./repeat-clients.ts";
 import { IS_END } from "./run-checks.ts";
 import { checkSchedules } from "./schedule-checks.ts";
 import { checkAnswers, checkReused } from "./schema-checks.ts";
@@ -20,6 +22,8 @@ const STALLED_MS = 20_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
 const LOOK_EVERY_MS = 500;
+/** Clients wait no longer for an answer. */
+const LONGEST_REQUEST_MS = 15_000;
 
 /**
  * Without further faults, all work must end: dead nodes start again (or stay dead, if another one lives), paused batches
@@ -59,6 +63,21 @@ export function letFinish(world: World): void {
   if (!isQuiet()) for (const what of open) complain(`never ended: ${what}`);
   world.attend(checkEnd(world, log));
   timeline.run(() => false, timeline.now() + 1);
+  const isForgotten = () => remembered(world).length === 0;
+  if (!isForgotten()) timeline.run(isForgotten, timeline.now() + LONGEST_REQUEST_MS);
+  for (const what of remembered(world)) complain(`nothing runs, and ${what}`);
+}
+
+/** What nodes remember of requests. They remember nothing when no request is open. */
+function remembered(world: World): string[] {
+  return world.nodesAlive().flatMap(({ index, ctx }) =>
+    Object.entries({
+      waits: ctx.waits.size(),
+      drafts: ctx.drafts.size,
+      uploads: ctx.uploads.size,
+      "unfinished files": ctx.unfinished.size,
+    }).flatMap(([name, count]) => (count > 0 ? [`node ${index} remembers ${count} ${name}`] : [])),
+  );
 }
 
 /**
@@ -128,6 +147,7 @@ const OPEN = `
   UNION ALL SELECT 'output of batch ' || id FROM batches WHERE output_status IN ('pending', 'writing')
   UNION ALL SELECT 'run ' || id || ' of a schedule is ' || status FROM schedule_runs
     WHERE status IN ('pending', 'queued', 'running')
+  UNION ALL SELECT 'money is reserved for live calls of node ' || node FROM live_calls
   UNION ALL SELECT 'schedule ' || id FROM schedules WHERE is_active = 1
   UNION ALL SELECT 'delivery ' || d.seq || ' of event ' || d.event FROM webhook_deliveries d
     JOIN webhooks w ON w.seq = d.webhook AND w.is_active = 1 WHERE d.status = 'pending'
@@ -142,14 +162,28 @@ async function findOpen(world: World): Promise<string[]> {
     const state = node.parts.engineState();
     const held = Math.max(state?.inFlight ?? 0, state?.remembered ?? 0);
     if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
+    if (!node.hasStarted) open.push(`node ${node.index} starts`);
     if (node.clock.isPaused() || node.isStopping) open.push(`node ${node.index} sleeps, or stops`);
   }
+  open.push(...openLive(world.ledger.live));
+  const isDown = (index: number) => world.nodes[index] === undefined && !world.staysDead();
+  for (const index of world.plan.nodes.keys())
+    if (isDown(index)) open.push(`node ${index} is down`);
   // A node that was cut off or paused when faults stopped may still be so, and its readers too.
   const last = world.history.last();
   for (const reader of world.readers)
     if ((reader.ids.at(-1) ?? reader.start) < last)
       open.push(`a reader that began after ${reader.start} has not got event ${last}`);
   return open;
+}
+
+/** What live calls have cost: those whose cost a living node knows, and all that were answered, or were left. */
+function liveCosts({ ledger, provider }: World): { least: number; most: number } {
+  const known = ledger.live.filter(({ node }) => !node.clock.isDead() && !node.isStopping);
+  return {
+    least: known.reduce((sum, { costUsd }) => sum + costUsd, 0),
+    most: provider.calls.filter(isLive).length * DEAREST,
+  };
 }
 
 async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
@@ -161,8 +195,10 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
   const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
-  if (!isDeleting) await checkCharges(database.truth, complain);
+  if (!isDeleting) await checkCharges(database.truth, liveCosts(world), complain);
   await checkUnknownCosts(database.truth, complain);
+  checkLive(world.provider.calls, complain);
+  await checkRepeats(database.truth, complain);
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);
   // Attempts without a usable answer are charged, but are not in an execution.
@@ -173,10 +209,14 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
     !world.plan.faults.some(({ kind }) => kind === "jump") &&
     !("change schedule" in world.plan.actions);
   await checkSchedules(database.truth, { isSteady, complain });
-  const { rows } = await database.truth.execute(
-    `SELECT t.id, max(t.run) AS runs, count(*) AS n FROM tasks t GROUP BY t.id`,
-  );
-  const runs = new Map(rows.map((row) => [String(row["id"]), Number(row["runs"])]));
+  const mostRetries = Math.max(...world.plan.nodes.map(({ config }) => config.maxRetries));
+  const tasks = await database.truth.execute({
+    sql: `SELECT id, max(run) AS runs, 1 + max(coalesce(max_retries, ?)) AS attempts
+          FROM tasks GROUP BY id`,
+    args: [mostRetries],
+  });
+  type Known = { id: string; runs: number; attempts: number };
+  const runs = new Map(rowsOf<Known>(tasks).map((row) => [row.id, row]));
   const isSure = (task: string) =>
     !world.ledger.hasVanishing("") && !world.ledger.hasVanishing(task.split("-")[0] ?? "");
   const runsOf = (task: string) => (isSure(task) ? runs.get(task) : undefined);

@@ -1,3 +1,5 @@
+import type { Node } from "./node.ts";
+
 /** The requests of clients, as an upper bound of what may happen. Each is counted before it is sent, because its effect is uncertain. */
 export type Ledger = {
   /** Ids that a client has used, separately for batches and tasks, in the order of their first use. */
@@ -27,9 +29,16 @@ export type Ledger = {
   /** Requests that may have replaced tasks of a batch. */
   refillsOf(batch: string | null): number;
   hasVanishing(batch: string): boolean;
+  /** The ids that repeated requests were answered with, by their idempotency keys. */
+  repeated: Map<string, string>;
+  /** What was asked for live, in the order of the calls. */
+  live: LiveCall[];
   /** Whether anything ever had a cap or budget. */
   hasLimits(): boolean;
 };
+
+/** `costUsd`: what the client of a live call knows it to have cost. */
+export type LiveCall = { node: Node; isOver: boolean; costUsd: number };
 
 export function createLedger(): Ledger {
   const tasks = new Map<string, number>();
@@ -43,6 +52,8 @@ export function createLedger(): Ledger {
   return {
     batches: [],
     tasks: [],
+    repeated: new Map(),
+    live: [],
     mayStart: (task) => void add(tasks, task),
     mayChange(task) {
       add(tasks, task);
@@ -55,7 +66,8 @@ export function createLedger(): Ledger {
     hasLimits: () => isLimited,
     mayRefill: (batch) => void add(refills, batch),
     startsOf: (task, batch) => ({
-      alone: tasks.get(task) ?? 0,
+      // A task whose id no client chose was made and executed by one request, which may have been repeated.
+      alone: (tasks.get(task) ?? 0) + (task.startsWith("task-") ? 1 : 0),
       pilots: pilots.get(batch ?? "") ?? 0,
       // The batch of a schedule's run has an id that no client chose, and the scheduler starts it once.
       withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),

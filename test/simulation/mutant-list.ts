@@ -278,6 +278,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "take every answer for one that matches its schema",
     profile: "single",
+    caughtBy: 1,
     edits: [
       [
         "src/engine/checking.ts",
@@ -289,16 +290,19 @@ export const MUTANTS: Mutant[] = [
   {
     name: "repair without end",
     profile: "single",
+    caughtBy: 13,
     edits: [["src/store/postpone.ts", "repairs + (later.next IS 'repair')", "repairs"]],
   },
   {
     name: "charge an answer again when its repair has ended",
     profile: "single",
+    caughtBy: 6,
     edits: [["src/store/spent.ts", "(e.${amount} - ${earlier(amount)})", "(e.${amount})"]],
   },
   {
     name: "begin a repair whose row is gone",
     profile: "fleet",
+    caughtBy: 13,
     edits: [
       ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
       ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
@@ -332,5 +336,79 @@ export const MUTANTS: Mutant[] = [
       ["src/services/time.ts", "steadyNow: sharedSteadyNow(ctx) }", "steadyNow: ctx.clock.now() }"],
       ["src/services/tasks.ts", "steadyNow: sharedSteadyNow(ctx)", "steadyNow: ctx.clock.now()"],
     ],
+  },
+  {
+    name: "keep what a dead process has reserved for live calls",
+    profile: "fleet",
+    caughtBy: 46,
+    edits: [["src/engine/recovery.ts", "reserved: endForsaken(),", ""]],
+  },
+  {
+    name: "charge nobody for live calls",
+    profile: "single",
+    caughtBy: 15,
+    edits: [
+      ["src/store/live-calls.ts", "used: addUsage(tallies, now),", "used: addUsage([], now),"],
+    ],
+  },
+  {
+    name: "forget which idempotency keys were used",
+    profile: "single",
+    caughtBy: 32,
+    edits: [
+      [
+        "src/store/new-task.ts",
+        "task.idempotency ? keepIdempotencyKey(",
+        "task.idempotency && now < 0 ? keepIdempotencyKey(",
+      ],
+    ],
+  },
+  {
+    name: "retry nearly without end",
+    profile: "single",
+    caughtBy: 3,
+    edits: [
+      [
+        "src/domain/failure.ts",
+        "failures > policy.maxRetries",
+        "failures > policy.maxRetries + 50",
+      ],
+    ],
+  },
+  {
+    name: "send an event under another id at each attempt",
+    profile: "single",
+    caughtBy: 23,
+    edits: [
+      [
+        "src/services/webhook-message.ts",
+        "{ event: number | null; at: number },",
+        "{ event: number | null; at: number; attempts?: number },",
+      ],
+      ["src/services/webhook-message.ts", "{ event, at }:", "{ event, at, attempts = 0 }:"],
+      [
+        "src/services/webhook-message.ts",
+        "`test-${at}`}`",
+        '`test-${at}`}${attempts === 0 ? "" : `-${attempts}`}`',
+      ],
+    ],
+  },
+  {
+    name: "remember drafts that were published",
+    profile: "single",
+    caughtBy: 2,
+    edits: [
+      [
+        "src/services/create-batch.ts",
+        "ctx.drafts.delete(batch.draft)",
+        "ctx.drafts.has(batch.draft)",
+      ],
+    ],
+  },
+  {
+    name: "send live calls without a reservation",
+    profile: "single",
+    caughtBy: 61,
+    edits: [["src/engine/live/reserving.ts", "if (dear.length === 0)", "if (dear.length >= 0)"]],
   },
 ];

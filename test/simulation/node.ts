@@ -21,6 +21,7 @@ import { type ClockFaults, createNodeClock, type NodeClock } from "./node-clock.
 import type { SimulatedProvider } from "./provider.ts";
 import type { Luck } from "./random.ts";
 import type { Receivers } from "./receiver.ts";
+import { createDatabaseThread } from "./threads.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** The settings that a world may choose. */
@@ -41,6 +42,8 @@ export type NodeOptions = {
   clockFaults: ClockFaults;
   config: NodeConfig;
   isShared: boolean;
+  /** The mean time of a commit to a local file, and of a long read, which have threads; `null` if they take no time. */
+  threadsMs: number | null;
   luck: Luck;
 };
 
@@ -52,6 +55,7 @@ export type Node = {
   connection: Connection;
   /** Resolves when it has started. Rejects if it could not, as a process that exits. */
   started: Promise<void>;
+  hasStarted: boolean;
   isStopping: boolean;
   /** Ends a worker thread. */
   killThread(): void;
@@ -82,11 +86,12 @@ export function startNode(options: NodeOptions): Node {
     giveUpMs: deadlineUnder(options.config.leaseMs),
   };
   const connection = database.connect(network, isShared);
+  const [committing, reading] = connectThreads(options, network, connection);
   const threads = createThreads(clock, luck, {
     fetch: provider.fetchFrom({ index, clock }),
     files,
   });
-  const db = drizzle({ client: connection, casing: "snake_case" });
+  const drizzleOf = (client: Connection) => drizzle({ client, casing: "snake_case" });
   const ctx = createContext(
     { ...BASE, ...options.config },
     {
@@ -107,10 +112,10 @@ export function startNode(options: NodeOptions): Node {
       resolveHost: async () => ["192.0.2.1"],
     },
     {
-      ...readsInPlace({ client: connection, db }),
-      db,
+      ...readsInPlace({ client: reading, db: drizzleOf(reading) }),
+      db: drizzleOf(connection),
       client: connection,
-      writer: createWriter(connection, clock),
+      writer: createWriter(committing, clock),
       isExclusive: !isShared,
     },
     {
@@ -121,17 +126,40 @@ export function startNode(options: NodeOptions): Node {
       models: { isAllowed: () => true, lists: async () => [] },
     },
   );
-  const parts = createParts(ctx);
-  return {
+  const parts = createParts(ctx, provider.fetchFrom({ index, clock }));
+  const node: Node = {
     index,
     ctx,
     parts,
     clock,
     connection,
-    started: parts.start(),
+    started: parts.start().then(() => void (node.hasStarted = true)),
+    hasStarted: false,
     isStopping: false,
     killThread: threads.killOne,
   };
+  return node;
+}
+
+type Network = Parameters<Database["connect"]>[0];
+
+/** The connections that write the database and that read much of it, in worlds where these have threads of their own. */
+function connectThreads(
+  { timeline, database, luck, isShared, threadsMs }: NodeOptions,
+  network: Network,
+  connection: Connection,
+): [committing: Connection, reading: Connection] {
+  if (threadsMs === null || isShared) return [connection, connection];
+  const withThread = (name: string) => {
+    const own = luck.fork(name);
+    const thread = createDatabaseThread(timeline, {
+      clock: network.clock,
+      luck: own,
+      meanMs: threadsMs,
+    });
+    return database.connect({ ...network, luck: own.fork("faults"), thread }, isShared);
+  };
+  return [withThread("commits"), withThread("reads")];
 }
 
 /** Replaces the thread that counts tokens. */

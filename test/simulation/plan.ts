@@ -52,7 +52,8 @@ const ACTIONS = [
 ] as const;
 /** Further actions of clients in worlds whose rows come from other batches, reuse their answers, or are skipped. */
 const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
-export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number];
+/** `repeat`: ask until there is an answer, under an idempotency key. `live`: call a provider and wait for the answer. */
+export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number] | "repeat" | "live";
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
 
@@ -103,6 +104,10 @@ export type Plan = {
   decides: boolean;
   /** How requests use the flex tier; `null` in worlds without it. */
   flex: FlexPlan | null;
+  /** The mean time of a commit to a local file, and of a long read, which have threads; `null` if they take no time. */
+  threadsMs: number | null;
+  /** The budgets with which keys begin in worlds with live calls; `null` in worlds without them. */
+  live: { budgetUsd: number } | null;
   /** Dead nodes stay dead after faults have stopped, if another one lives. */
   leavesDead: boolean;
 };
@@ -126,7 +131,8 @@ export function planOf(seed: string, profile: Profile): Plan {
   }));
   // With this number, the seeds of corpus.txt still have the histories for which they were kept.
   const rows = rowsOf(luck.fork("rows 34693"));
-  const decides = luck.fork("decisions").chance(0.15);
+  const decides = luck.fork("decisions 14631").chance(0.15);
+  const more = moreOf(luck.fork(`more ${MORE[profile]}`), profile);
   return {
     seed,
     profile,
@@ -138,6 +144,7 @@ export function planOf(seed: string, profile: Profile): Plan {
       ...actionsOf(luck),
       ...(rows ? rowActionsOf(luck.fork("row actions")) : {}),
       ...(decides ? { "create batch": 3, "set budget": 1 } : {}),
+      ...more.actions,
     },
     rows,
     decides,
@@ -149,6 +156,8 @@ export function planOf(seed: string, profile: Profile): Plan {
     isRepetitive: luck.fork("twins").chance(0.2),
     answers: answersOf(luck.fork("answers")),
     flex: flexOf(luck.fork("flex")),
+    threadsMs: more.threadsMs,
+    live: more.live,
     isPursued: luck.fork("haste").chance(0.25),
   };
 }
@@ -201,6 +210,23 @@ function answersOf(luck: Luck): AnswerPlan | null {
 function flexOf(luck: Luck): FlexPlan | null {
   if (!luck.chance(0.15)) return null;
   return { deadlineMs: luck.pick([200, 2000, HOUR_MS]), room: luck.pick([0.1, 0.5, 0.9]) };
+}
+
+/** What came into worlds last. With these numbers, the seeds of corpus.txt still have the histories for which they were kept. */
+const MORE = { single: 29_360, fleet: 23 };
+
+function moreOf(luck: Luck, profile: Profile): Pick<Plan, "threadsMs" | "live" | "actions"> {
+  if (!luck.chance(0.3)) return { threadsMs: null, live: null, actions: {} };
+  const hasThreads = profile === "single" && luck.chance(0.6);
+  const isLive = luck.chance(0.5);
+  return {
+    threadsMs: hasThreads ? luck.pick([0.3, 3, 30]) : null,
+    live: isLive ? { budgetUsd: luck.int(1, 12) } : null,
+    actions: {
+      ...(isLive ? { live: luck.int(2, 8) } : {}),
+      ...(luck.chance(0.6) ? { repeat: luck.int(1, 4) } : {}),
+    },
+  };
 }
 
 function actionsOf(luck: Luck): Plan["actions"] {

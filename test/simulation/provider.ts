@@ -60,6 +60,8 @@ export type ProviderCall = {
   isFlex: boolean;
   /** Its answer does not match the schema of the request. */
   isMismatched: boolean;
+  /** It failed in a way that uses up one of the attempts of its run. */
+  isFailedAttempt: boolean;
   outcome:
     | "answered"
     | "throttled"
@@ -99,6 +101,7 @@ export function createProvider(
   const luckOfAnswers = luck.fork("answers");
   const luckOfFlex = luck.fork("flex");
   const luckOfDecisions = luck.fork("decisions");
+  const luckOfQuota = luck.fork("quota");
   const provider: SimulatedProvider = {
     mood: "well",
     latencyMs: 50,
@@ -137,6 +140,7 @@ export function createProvider(
       endedAt: null,
       isFlex: request.service_tier === "flex",
       isMismatched: false,
+      isFailedAttempt: false,
       outcome: null,
     };
     const requestId = `${REQUEST_ID}${provider.calls.length}`;
@@ -200,9 +204,14 @@ export function createProvider(
       return failed("throttled", 429, "rate_limit_exceeded", {
         "retry-after-ms": String(luck.int(1, 2000)),
       });
-    if (mood === "failing" && luck.chance(0.6))
-      return failed("failed", luck.pick([500, 502, 503, 529]), "server_error");
-    if (mood === "out of quota") return failed("halted", 429, "insufficient_quota");
+    if (mood === "failing" && luck.chance(0.6)) {
+      const status = luck.pick([500, 502, 503, 529]);
+      // The others say that nobody is there, and then a call may be a trial whose failure does not count.
+      call.isFailedAttempt = status === 500;
+      return failed("failed", status, "server_error");
+    }
+    if (mood === "out of quota")
+      return failed("halted", luckOfQuota.pick([402, 429]), "insufficient_quota");
     if (mood === "refusing the key") return failed("halted", 401, "invalid_api_key");
     if (call.isFlex && !luckOfFlex.chance(provider.flexRoom))
       return failed("throttled", 429, "resource_unavailable");
@@ -217,11 +226,13 @@ export function createProvider(
         : isToBeObject(request)
           ? objectFor(call)
           : `re: ${task}`;
+    call.isFailedAttempt = content === "";
     call.isMismatched = isToBeObject(request) && !content.startsWith('{"label":"');
     const usage = usageOf(flags);
     if (request.stream !== true)
       return { outcome: "answered", response: whole(request, content, usage) };
     const breaks = mood === "breaking streams" && luck.chance(0.5);
+    call.isFailedAttempt ||= breaks;
     return {
       outcome: breaks ? "failed" : "answered",
       response: streamed(request, content, usage, breaks),

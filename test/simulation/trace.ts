@@ -66,7 +66,7 @@ function withoutOneAction(plan: Plan, i: number): Plan | undefined {
 /** The kind of a fault: its text without ids and numbers. */
 function kindOf(complaint: string): string {
   return complaint
-    .replaceAll(/"[^"]*"|\bbatch-[0-9a-z]+(\.s\d)?|\b(run|wh)-[0-9a-z]+/g, "X")
+    .replaceAll(/"[^"]*"|\bbatch-[0-9a-z]+(\.s\d)?|\b(run|wh|task)-[0-9a-z]+/g, "X")
     .replaceAll(/\b[tbs]\d+(-\d+)?\b/g, "X")
     .replaceAll(/-?\d+(\.\d+)?(e[+-]?\d+)?/g, "#")
     .slice(0, 100);

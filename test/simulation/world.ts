@@ -10,6 +10,7 @@ import { createFiles } from "./files.ts";
 import { letFinish } from "./finish.ts";
 import { createHistory } from "./history.ts";
 import { createLedger } from "./ledger.ts";
+import { isLive } from "./live-clients.ts";
 import { createMoneyChecks } from "./money-checks.ts";
 import { FILES_DIR, type Node, startNode } from "./node.ts";
 import type { Plan } from "./plan.ts";
@@ -102,6 +103,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
       clockFaults: planned.clock,
       config: planned.config,
       isShared,
+      threadsMs: plan.threadsMs,
       luck: luck.fork(`node ${index} start ${counts.starts++}`),
     });
     nodes[index] = node;
@@ -244,11 +246,12 @@ function begin(world: World): void {
   for (const [i, id] of KEYS.entries())
     attend(
       database.truth.execute({
-        sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
-            VALUES (?, ?, ?, ?, '', '["admin"]', 'api', ?)`,
-        args: [i + 1, id, id, id, EPOCH],
+        sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at, monthly_budget_usd)
+            VALUES (?, ?, ?, ?, '', '["admin"]', 'api', ?, ?)`,
+        args: [i + 1, id, id, id, EPOCH, plan.live?.budgetUsd ?? null],
       }),
     );
+  if (plan.live) ledger.mayLimit();
   const checkRun = createRunChecks(database.truth, ledger, complain);
   const chains = createChainChecks(database.truth, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
@@ -301,7 +304,7 @@ function begin(world: World): void {
       () =>
         `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")}${call.isFlex ? " flex" : ""} by node ${call.node}`,
     );
-    world.slots.begun(call);
+    if (!isLive(call)) world.slots.begun(call);
   };
   const check = () => {
     attend(checkState());

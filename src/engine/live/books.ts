@@ -34,7 +34,6 @@ const LINGER_MS = 250;
 const RELEASE_MS = 20;
 /** The growing pause between two attempts to reserve money while other calls have reserved all of it. */
 const AGAIN_MS = { first: 20, most: 500 };
-const NO_NODE = -1;
 
 /*
  * The money of live calls. If the key that pays has a budget, the possible cost of a call is reserved before it is
@@ -86,7 +85,7 @@ export function createLiveBooks(ctx: Context) {
         const [row] = made.rows;
         if (row) return row.seq;
         // A dead process may hold the reservations.
-        if (attempt === 0) await ctx.writer.write({ ended: endForsaken(NO_NODE) });
+        if (attempt === 0) await ctx.writer.write({ ended: endForsaken() });
         if (ctx.clock.monotonic() > until)
           throw new AppError(
             "RATE_LIMIT_EXCEEDED",
