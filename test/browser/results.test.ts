@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
+import { readTable } from "../../src/lib/tables/read-table.ts";
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
 import { fail, startProvider } from "../support/provider.ts";
@@ -97,6 +98,12 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     ]);
     const lines = (await Bun.file(await jsonl.path()).text()).trim().split("\n");
     expect([lines.length, lines.every((line) => line.includes("القاهرة"))]).toEqual([200, true]);
+    const [xlsx] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: /^Excel/ }).click(),
+    ]);
+    const sheet = await rowsOf(await xlsx.path());
+    expect([sheet.length, sheet.every((cells) => cells.includes("القاهرة"))]).toEqual([200, true]);
     await page.reload();
     await page.getByText("100 or more rows match").waitFor();
     await page.locator('tr[data-index="0"]').focus();
@@ -210,3 +217,9 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(problems).toEqual([]);
   });
 });
+
+/** The rows of a workbook below its header. */
+async function rowsOf(path: string) {
+  const rows = await Array.fromAsync(readTable({ path, format: "xlsx", options: {} })(() => {}));
+  return rows.flat().filter((cells) => !cells.includes("city"));
+}
