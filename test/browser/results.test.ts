@@ -69,6 +69,30 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.keyboard.press("Escape");
     await drawer.waitFor({ state: "detached" });
     expect(await findings(page)).toEqual([]);
+    // The code of an error is shown whole.
+    const error = grid.locator(".answer.error").first();
+    const cut = (cell: Element) => {
+      const code = document.createRange();
+      code.setStart(cell.firstChild ?? cell, 0);
+      code.setEnd(cell.firstChild ?? cell, "PROVIDER_REJECTED_REQUEST".length);
+      return code.getBoundingClientRect().right > cell.getBoundingClientRect().right;
+    };
+    expect([await error.textContent(), await error.evaluate(cut)]).toEqual([
+      expect.stringContaining("PROVIDER_REJECTED_REQUEST"),
+      false,
+    ]);
+    // After scrolling, keys apply to the row that has the focus then.
+    await page.locator(".grid-box").evaluate((box) => (box.scrollTop = 33 * 300));
+    await grid.locator('tr[data-index="300"] .badge').waitFor();
+    await page.keyboard.press("ArrowDown");
+    const focused = await page.evaluate("Number(document.activeElement.dataset.index)");
+    expect(focused).toBeGreaterThan(300);
+    await page.keyboard.press("Enter");
+    await drawer
+      .getByText(`Describe ${CITIES[Number(focused) % 5]}, ${Number(focused) + 1}`)
+      .first()
+      .waitFor();
+    await page.keyboard.press("Escape");
     expect(problems).toEqual([]);
   });
 

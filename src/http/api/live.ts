@@ -100,8 +100,8 @@ const named = <S extends z.ZodType>(schema: S, description: string) =>
   z.record(z.string(), schema).openapi({ description });
 
 /** A sign of changes, for clients that show the noun. */
-const revision = (description: string) =>
-  z.object({ revision: z.string().openapi({ description }) });
+const revision = (name: string, description: string) =>
+  z.object({ revision: z.string().openapi({ description }) }).openapi(name);
 
 export const LiveState = z
   .object({
@@ -180,9 +180,9 @@ export const LiveState = z
         }),
       })
       .openapi("LiveWebhooks"),
-    keys: revision("Changes when an API key is created, changed or revoked"),
-    files: revision("Changes when a file is stored or deleted"),
-    audit: revision("Changes with each entry of the audit log"),
+    keys: revision("LiveKeys", "Changes when an API key is created, changed or revoked"),
+    files: revision("LiveFiles", "Changes when a file is stored or deleted"),
+    audit: revision("LiveAudit", "Changes with each entry of the audit log"),
     alerts: named(
       z
         .object({
