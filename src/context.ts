@@ -54,6 +54,8 @@ export type Topics = {
   keys: { key: number | null };
   /** New rows are in the event log. */
   events: undefined;
+  /** A file was stored or deleted. */
+  files: undefined;
   /** A webhook was created, changed or deleted, or its deliveries are to be replayed. */
   webhooks: undefined;
   /** Pieces of answers that are being streamed. Not stored. */

@@ -44,7 +44,9 @@ export async function createKey(
     monthlyBudgetUsd: draft.monthlyBudgetUsd ?? null,
   });
   await ctx.writer.write({ key });
-  return { secret, record: await getKey(ctx, id) };
+  const record = await getKey(ctx, id);
+  ctx.signals.emit("keys", { key: record.key.seq });
+  return { secret, record };
 }
 
 /** A key, also a revoked one. */

@@ -140,6 +140,7 @@ async function upload(
         "SERVICE_UNAVAILABLE",
         "This process was silent for longer than LEASE_SECONDS while the file came; send it again",
       );
+    ctx.signals.emit("files", undefined);
   } catch (error) {
     // An unreachable store would make the caller wait again; the remains are found soon.
     const isAway = error instanceof AppError && error.code === "SERVICE_UNAVAILABLE";
@@ -212,6 +213,7 @@ export async function deleteFile(ctx: Context, id: string): Promise<void> {
     deleted: store.deleteFile(id),
   });
   if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
+  ctx.signals.emit("files", undefined);
   await discardUpload(ctx, { id, node: null });
 }
 

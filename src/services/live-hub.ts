@@ -66,6 +66,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
   /** The duration of the last reading. The pause is measured from the beginning of a reading. */
   let tookMs = 0;
   let connections = () => 0;
+  let keyChanges = 0;
   let isStopped = false;
   let cancelPings: Cancel | undefined;
   const unsubscribe: (() => void)[] = [];
@@ -105,7 +106,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
     return toLiveState(
       ctx,
       { ...rest, stock },
-      { paceOf: paces.of, connections: connections(), health },
+      { paceOf: paces.of, connections: connections(), health, keyChanges },
     );
   }
 
@@ -178,6 +179,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
       connections = count;
     },
     start() {
+      unsubscribe.push(signals.on("keys", () => keyChanges++));
       for (const topic of TOPICS) unsubscribe.push(signals.on(topic, nudge));
     },
     async stop() {
@@ -199,6 +201,8 @@ const TOPICS = [
   "schedules",
   "deleted",
   "webhooks",
+  "keys",
+  "files",
 ] as const;
 
 function frame(event: "state" | "patch", data: object): Uint8Array {

@@ -10,6 +10,8 @@ export type LiveBesides = {
   paceOf: (batch?: number) => number;
   connections: number;
   health: LiveHealth;
+  /** How many changes of keys this process has heard of. */
+  keyChanges: number;
 };
 
 export type LiveHealth = { status: Health; reasons: { service: string; reason: string }[] };
@@ -20,7 +22,7 @@ export type LiveState = ReturnType<typeof toLiveState>;
 export function toLiveState(
   ctx: Pick<Context, "clock" | "config" | "live" | "load">,
   read: LiveRead,
-  { paceOf, connections, health }: LiveBesides,
+  { paceOf, connections, health, keyChanges }: LiveBesides,
 ) {
   const { clock, load } = ctx;
   const now = clock.now();
@@ -81,6 +83,9 @@ export function toLiveState(
       ),
     },
     webhooks: read.webhooks,
+    keys: { revision: `${read.revisions.keys}.${keyChanges}` },
+    files: { revision: read.revisions.files },
+    audit: { revision: String(read.revisions.audit) },
     alerts: byName(
       read.alerts,
       ({ code, subject }) => (subject === "" ? code : `${code} ${subject}`),

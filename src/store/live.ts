@@ -74,6 +74,8 @@ export type LiveRead = {
   /** `revision` changes with each change of a schedule, and with the start and the end of its runs. */
   scheduling: ScheduleHealth & { revision: string };
   webhooks: { total: number; active: number; failing: number; waiting: number; revision: string };
+  /** They change when a key is created or revoked, when a file is stored or deleted, and with each entry of the audit log. */
+  revisions: { keys: string; files: string; audit: number };
   alerts: { code: string; subject: string; message: string; raisedAt: number }[];
 };
 
@@ -194,6 +196,16 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
                    || '.' || coalesce((SELECT max(seq) FROM webhook_deliveries), 0)`,
       },
       "webhooks",
+    ),
+    revisions: jsonRow(
+      {
+        keys: `(SELECT coalesce(max(seq), 0) || '.' || count(revoked_at) FROM api_keys)`,
+        // The bytes of all files by key, which triggers keep, because a deletion may leave the newest row.
+        files: `coalesce((SELECT max(seq) FROM files), 0)
+                || '.' || (SELECT CAST(total(files) AS INTEGER) FROM stored_bytes)`,
+        audit: "coalesce((SELECT max(id) FROM audit_log), 0)",
+      },
+      "(SELECT 1)",
     ),
     alerts: jsonRows(
       { ...same("code", "subject", "message"), raisedAt: "raised_at" },

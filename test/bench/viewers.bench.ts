@@ -13,8 +13,11 @@ const BATCHES = ["a", "b"];
  * with and without pages take turns, because the cost of a hundred pages is smaller than the difference of two runs.
  */
 export async function benchViewers(): Promise<void> {
-  // The number of concurrent calls that gives a steady thousand a second from the start.
-  const runner = await startRunner({ SIMULATOR_LATENCY_MS: "20", MAX_CONCURRENCY: "21" });
+  const runner = await startRunner({
+    SIMULATOR_LATENCY_MS: "20",
+    PROVIDER_RPM: String(TASKS_A_SECOND * 60),
+    MAX_CONCURRENCY: "256",
+  });
   const seconds = VIEWERS.length * ROUNDS * (SECONDS + 2) + 8;
   const tasks = Array.from({ length: (TASKS_A_SECOND * seconds) / BATCHES.length }, () => ({
     prompt: "x",

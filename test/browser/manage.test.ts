@@ -148,12 +148,17 @@ describe.skipIf(!browser)("the page", () => {
   test("creates a key that is shown once, removes a scope, and revokes it", async () => {
     await using opened = await openAt("#/keys");
     const { page, check } = opened;
+    // Whatever happens to the key, another viewer sees it without a reload.
+    await using other = await openAt("#/keys?revoked=true");
+    const seen = other.page.getByRole("row", { name: /Nightly import/ });
+    await other.page.getByText("admin").first().waitFor();
     await page.getByRole("link", { name: "New key" }).click();
     await page.getByLabel("Name").fill("Nightly import");
     await page.getByLabel("Monthly budget (USD)").fill("20");
     await page.getByRole("button", { name: "Create" }).click();
     const key = await page.getByRole("dialog").getByLabel("API key").inputValue();
     expect((await client(app.url, key).get("/status")).status).toBe(200);
+    await seen.getByText("read, write", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Copy" }).click();
     await page.getByRole("button", { name: "Close" }).click();
     await page.getByRole("meter", { name: "Budget of Nightly import" }).waitFor();
@@ -169,6 +174,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByLabel("Requests a minute").fill("600");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("600 a minute").waitFor();
+    await seen.getByText("read", { exact: true }).waitFor();
     expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
     await page.getByRole("table", { name: "Usage" }).getByText("This month (UTC)").waitFor();
     await page.getByRole("button", { name: "Rotate Nightly import" }).click();
@@ -182,6 +188,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
     await page.getByLabel("Include revoked keys").check();
     await page.getByText("revoked", { exact: true }).waitFor();
+    await seen.getByText("revoked", { exact: true }).waitFor();
     await check();
     expect((await client(app.url, key).get("/status")).status).toBe(401);
   });
@@ -204,11 +211,15 @@ describe.skipIf(!browser)("the page", () => {
     await using opened = await openAt("#/files");
     const { page, check } = opened;
     await page.getByText("No file yet.").waitFor();
+    // Another viewer sees the files come and go.
+    await using other = await openAt("#/files");
+    await other.page.getByText("No file yet.").waitFor();
     const [name, text] = ["cities 東京.csv", "city\nParis\n"];
     await page
       .getByLabel("Upload")
       .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
     await page.getByText(`${name} is uploaded`).waitFor();
+    await other.page.getByText(name, { exact: true }).waitFor();
     await check();
     const [saved] = await Promise.all([
       page.waitForEvent("download"),
@@ -235,6 +246,8 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: `Delete ${name}` }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText(`${name} is deleted`).waitFor();
+    await other.page.getByText(name, { exact: true }).waitFor({ state: "detached" });
+    await other.page.getByText("next.csv", { exact: true }).waitFor();
     await page.getByRole("link", { name: "Models" }).click();
     await page.getByText(/^built-in prices of \d{4}-/).waitFor();
     await page.getByRole("table", { name: "Models" }).getByText("gpt-4o-mini").first().waitFor();
@@ -263,6 +276,10 @@ describe.skipIf(!browser)("the page", () => {
     ]);
     expect(await Bun.file(await saved.path()).text()).toContain("tasks.create");
     await page.getByRole("button", { name: "Earlier" }).click();
+    // An entry of somebody else comes without a reload.
+    await page.getByRole("link", { name: "t59" }).waitFor();
+    await app.post("/tasks", { id: "later", prompt: "x" });
+    await page.getByRole("link", { name: "later" }).waitFor();
     await page.getByRole("link", { name: "t59" }).click();
     await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });
     expect(await page.getByLabel("Target").inputValue()).toBe("t59");

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
+import { readTable } from "../../src/lib/tables/read-table.ts";
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
 import { fail, startProvider } from "../support/provider.ts";
@@ -68,6 +69,30 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.keyboard.press("Escape");
     await drawer.waitFor({ state: "detached" });
     expect(await findings(page)).toEqual([]);
+    // The code of an error is shown whole.
+    const error = grid.locator(".answer.error").first();
+    const cut = (cell: Element) => {
+      const code = document.createRange();
+      code.setStart(cell.firstChild ?? cell, 0);
+      code.setEnd(cell.firstChild ?? cell, "PROVIDER_REJECTED_REQUEST".length);
+      return code.getBoundingClientRect().right > cell.getBoundingClientRect().right;
+    };
+    expect([await error.textContent(), await error.evaluate(cut)]).toEqual([
+      expect.stringContaining("PROVIDER_REJECTED_REQUEST"),
+      false,
+    ]);
+    // After scrolling, keys apply to the row that has the focus then.
+    await page.locator(".grid-box").evaluate((box) => (box.scrollTop = 33 * 300));
+    await grid.locator('tr[data-index="300"] .badge').waitFor();
+    await page.keyboard.press("ArrowDown");
+    const focused = await page.evaluate("Number(document.activeElement.dataset.index)");
+    expect(focused).toBeGreaterThan(300);
+    await page.keyboard.press("Enter");
+    await drawer
+      .getByText(`Describe ${CITIES[Number(focused) % 5]}, ${Number(focused) + 1}`)
+      .first()
+      .waitFor();
+    await page.keyboard.press("Escape");
     expect(problems).toEqual([]);
   });
 
@@ -97,6 +122,12 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     ]);
     const lines = (await Bun.file(await jsonl.path()).text()).trim().split("\n");
     expect([lines.length, lines.every((line) => line.includes("القاهرة"))]).toEqual([200, true]);
+    const [xlsx] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: /^Excel/ }).click(),
+    ]);
+    const sheet = await rowsOf(await xlsx.path());
+    expect([sheet.length, sheet.every((cells) => cells.includes("القاهرة"))]).toEqual([200, true]);
     await page.reload();
     await page.getByText("100 or more rows match").waitFor();
     await page.locator('tr[data-index="0"]').focus();
@@ -210,3 +241,9 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(problems).toEqual([]);
   });
 });
+
+/** The rows of a workbook below its header. */
+async function rowsOf(path: string) {
+  const rows = await Array.fromAsync(readTable({ path, format: "xlsx", options: {} })(() => {}));
+  return rows.flat().filter((cells) => !cells.includes("city"));
+}

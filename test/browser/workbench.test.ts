@@ -267,6 +267,14 @@ describe.skipIf(!browser)("the workbench", () => {
       .locator(".estimate")
       .getByText(/2 rows · /)
       .waitFor();
+    const mood = {
+      type: "object",
+      properties: { mood: { type: "string", enum: ["good", "bad"] } },
+      required: ["mood"],
+    };
+    await page.getByLabel("Each answer is").selectOption("schema");
+    await page.getByLabel("JSON Schema of an object").fill(JSON.stringify(mood, null, 2));
+    await page.getByText("Checking…").waitFor({ state: "detached" });
     // Two presses at once start one run, and its batch is created once.
     await page.locator(".run-bar").evaluate((bar) => {
       const press = (name: string) =>
@@ -275,7 +283,14 @@ describe.skipIf(!browser)("the workbench", () => {
       press("Try 5 rows");
     });
     await page.getByText("2 rows: 2 done").waitFor();
-    expect((await app.get("/batches")).body.data.batches).toHaveLength(1);
+    const { batches } = (await app.get("/batches")).body.data;
+    expect(batches).toHaveLength(1);
+    // The schema of the form is that of the batch, whose answers have its column.
+    expect(batches[0].config.output).toEqual(mood);
+    const { columns, rows } = (await app.get(`/batches/${batches[0].id}/rows`)).body.data;
+    expect(columns).toEqual(["city", "notes", "mood"]);
+    for (const { cells } of rows) expect(mood.properties.mood.enum).toContain(cells[2]);
+    await page.getByRole("columnheader", { name: "mood" }).waitFor();
     const cell = page
       .getByRole("gridcell", { name: "القاهرة" })
       .or(page.locator("td", { hasText: /^القاهرة$/ }));

@@ -99,6 +99,10 @@ const LiveProvider = z
 const named = <S extends z.ZodType>(schema: S, description: string) =>
   z.record(z.string(), schema).openapi({ description });
 
+/** A sign of changes, for clients that show the noun. */
+const revision = (name: string, description: string) =>
+  z.object({ revision: z.string().openapi({ description }) }).openapi(name);
+
 export const LiveState = z
   .object({
     at: Time.openapi({ description: "The time of the whole state" }),
@@ -176,6 +180,9 @@ export const LiveState = z
         }),
       })
       .openapi("LiveWebhooks"),
+    keys: revision("LiveKeys", "Changes when an API key is created, changed or revoked"),
+    files: revision("LiveFiles", "Changes when a file is stored or deleted"),
+    audit: revision("LiveAudit", "Changes with each entry of the audit log"),
     alerts: named(
       z
         .object({

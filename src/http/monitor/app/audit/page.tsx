@@ -1,5 +1,6 @@
 import { download } from "../api/client.ts";
 import type { AuditEntry, Page } from "../api/wire.ts";
+import { audit as live } from "../live/state.ts";
 import { href, replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { TextField } from "../ui/field.tsx";
@@ -22,6 +23,7 @@ export function Audit() {
   const cursor = useCursor();
   const list = useResource<Page<"entries", AuditEntry>>(
     `/audit?limit=50${search && `&${search}`}${cursor.query}`,
+    live.value?.revision,
   );
   const range = rangeOf(query);
   return (

@@ -4,7 +4,7 @@ import { Results } from "../results/results.tsx";
 import { href } from "../shell/router.ts";
 import { Badge } from "../ui/badge.tsx";
 import { between, count, duration, money, rate } from "../ui/format.ts";
-import { Shown } from "../ui/panel.tsx";
+import { Card, Shown } from "../ui/panel.tsx";
 import { Progress } from "../ui/progress.tsx";
 import { useResource } from "../ui/resource.ts";
 import { Facts } from "../ui/table.tsx";
@@ -21,6 +21,12 @@ export function BatchPage({ id }: { id: string }) {
   // that are old and do not run.
   const revision = reported ? `${reported.status} ${reported.completedAt}` : ends.value;
   const batch = useResource<Batch>(path, revision);
+  if (!batch.data)
+    return (
+      <Card id="batch" title="Batch">
+        <Shown of={batch}>{() => null}</Shown>
+      </Card>
+    );
   return (
     <Shown of={batch}>
       {(data) => {

@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { ApiError, download, request } from "../api/client.ts";
 import type { BatchSummary, Page } from "../api/wire.ts";
+import { newestBatches } from "../live/state.ts";
 import { replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { CheckField, SelectField } from "../ui/field.tsx";
@@ -18,7 +19,10 @@ export function Compare() {
   const [left, right] = [query.get("left") ?? "", query.get("right") ?? ""];
   const by = query.get("by") ?? "position";
   const differing = query.get("differing") === "true";
-  const list = useResource<Page<"batches", BatchSummary>>("/batches?limit=100");
+  const list = useResource<Page<"batches", BatchSummary>>(
+    "/batches?limit=100",
+    newestBatches.value?.map(([id]) => id).join(),
+  );
   const names = (list.data?.batches ?? []).map(({ id, name }) => [id, `${name} (${id})`] as const);
   const search = `left=${encodeURIComponent(left)}&right=${encodeURIComponent(right)}&by=${by}&differing=${differing}`;
   const pairs = usePairs(left && right ? search : undefined);

@@ -1,5 +1,6 @@
 import { download, may, remove } from "../api/client.ts";
 import type { Page, StoredFile } from "../api/wire.ts";
+import { files as live } from "../live/state.ts";
 import { go, replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { AskFirst } from "../ui/confirm.tsx";
@@ -22,6 +23,7 @@ export function Files() {
   const cursor = useCursor();
   const list = useResource<Page<"files", StoredFile>>(
     `/files?limit=25&${ORDERS[order]}${cursor.query}`,
+    live.value?.revision,
   );
   return (
     <Card

@@ -1,5 +1,5 @@
 import type { Key } from "../api/wire.ts";
-import { usage } from "../live/state.ts";
+import { keys, usage } from "../live/state.ts";
 import { href } from "../shell/router.ts";
 import { count, money } from "../ui/format.ts";
 import { Card, Shown } from "../ui/panel.tsx";
@@ -11,7 +11,10 @@ import { Budget } from "./budget.tsx";
 
 /** A key: its scopes and limits, and the usage of its tasks. */
 export function KeyView({ id }: { id: string }) {
-  const found = useResource<Key>(pathOf(id), usage.value);
+  const found = useResource<Key>(
+    pathOf(id),
+    `${keys.value?.revision} ${JSON.stringify(usage.value)}`,
+  );
   return (
     <Card
       id="key"

@@ -1,5 +1,5 @@
 import type { Key, Page } from "../api/wire.ts";
-import { usage } from "../live/state.ts";
+import { keys as live, usage } from "../live/state.ts";
 import { href, replaceQuery, route } from "../shell/router.ts";
 import { CheckField } from "../ui/field.tsx";
 import { Pager, useCursor } from "../ui/pager.tsx";
@@ -15,7 +15,7 @@ export function KeyList() {
   const cursor = useCursor();
   const list = useResource<Page<"keys", Key>>(
     `/api-keys?limit=25&includeRevoked=${isAll}${cursor.query}`,
-    usage.value,
+    `${live.value?.revision} ${JSON.stringify(usage.value)}`,
   );
   return (
     <Card

@@ -1,7 +1,7 @@
 import type uPlot from "uplot";
 
 import type { Metrics } from "../api/wire.ts";
-import { duration, money, rate } from "../ui/format.ts";
+import { dayOf, duration, minuteOf, money, rate } from "../ui/format.ts";
 
 type Point = Metrics["series"][number];
 export type Chart = {
@@ -121,16 +121,8 @@ function line(name: string, variable: string): uPlot.Series {
   };
 }
 
-// Created once, because a plot formats about a hundred ticks each time it is drawn.
-const clock = new Intl.DateTimeFormat("en", {
-  hour: "2-digit",
-  minute: "2-digit",
-  hourCycle: "h23",
-});
-const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
-
 /** A time of the day, or a day if the plot shows several. */
 function moment(times: ArrayLike<number>, seconds: number): string {
   const [first = 0, last = 0] = [times[0], times[times.length - 1]];
-  return (last - first > 2 * 86_400 ? day : clock).format(seconds * 1000);
+  return (last - first > 2 * 86_400 ? dayOf : minuteOf)(new Date(seconds * 1000));
 }

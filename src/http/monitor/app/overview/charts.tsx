@@ -20,7 +20,9 @@ export function Charts() {
   const revision = useRef({ ended: "", step: -1 });
   if (ends.value !== revision.current.ended && (step !== revision.current.step || !isMoving))
     revision.current = { ended: ends.value, step };
-  const metrics = useResource<Metrics>(`/metrics/tasks?period=${period}`, revision.current);
+  // Not before the first state, which would look like a change and be followed by a second request.
+  const path = tasks.value ? `/metrics/tasks?period=${period}` : null;
+  const metrics = useResource<Metrics>(path, revision.current);
   const { data, error } = metrics;
   const isEmpty = data && data.totals.completed + data.totals.failed === 0;
   return (

@@ -10,6 +10,7 @@ export type Columns =
   | undefined;
 
 export function GridHead({ columns }: { columns: Columns }) {
+  const last = (columns?.columns.length ?? 0) - 1;
   return (
     <thead>
       <tr aria-rowindex={1}>
@@ -27,7 +28,8 @@ export function GridHead({ columns }: { columns: Columns }) {
             key={i}
             scope="col"
             class={i < columns.inputs ? "input" : "answer"}
-            style={{ width: `calc(${columns.widths[i]}ch + 1.3rem)` }}
+            // The last one, where errors are shown, takes the rest of the table's width.
+            style={{ width: i < last ? `calc(${columns.widths[i]}ch + 1.3rem)` : "auto" }}
             title={name}
             dir="auto"
           >

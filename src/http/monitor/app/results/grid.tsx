@@ -73,7 +73,8 @@ export function Grid({ source, total, batch, selected, select, open }: Props) {
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    const at = latest.current;
+    // After scrolling, the focused elements may show another row.
+    const at = indexOf(event.target) ?? latest.current;
     const row = source.row(at);
     const moves: Record<string, number> = {
       ArrowDown: at + 1,
@@ -122,7 +123,8 @@ export function Grid({ source, total, batch, selected, select, open }: Props) {
           <tbody>
             {indexes.map((index) => (
               <GridRow
-                key={index}
+                // A row that leaves lends its elements to one that comes, because new elements cost a third of a frame.
+                key={index % (visible + 1)}
                 index={index}
                 row={source.row(index)}
                 columns={columns}
@@ -144,11 +146,16 @@ export function Grid({ source, total, batch, selected, select, open }: Props) {
 function widthOf(columns: Columns): string {
   const { widths = [] } = columns ?? {};
   const characters = widths.reduce((sum, one) => sum + one, 0);
-  return `max(100%, calc(25.4rem + ${characters}ch + ${widths.length * 1.3}rem))`;
+  return `max(100%, calc(26.1rem + ${characters}ch + ${widths.length * 1.3}rem))`;
 }
 
 function isControl(target: EventTarget | null): boolean {
   return target instanceof HTMLInputElement || target instanceof HTMLButtonElement;
+}
+
+function indexOf(target: EventTarget | null): number | undefined {
+  const row = target instanceof Element ? target.closest<HTMLElement>("tr[data-index]") : null;
+  return row ? Number(row.dataset["index"]) : undefined;
 }
 
 function focusRow(box: HTMLElement | null, index: number): void {

@@ -8,6 +8,8 @@ import type { Columns } from "./grid-row.tsx";
 const LEAST_WIDTH = 5;
 const MOST_INPUT = 26;
 const MOST_ANSWER = 48;
+/** The least width of all answer columns together: an error is shown in their place, and begins with its code. */
+const LEAST_ANSWERS = 34;
 
 export type Filter = { status: string; contains: string };
 export type Source = ReturnType<typeof createSource>;
@@ -180,6 +182,9 @@ function columnsOf({ columns, inputs, rows }: BatchRows, before: Columns): Colum
     const longest = Math.max(name.length, ...rows.map(({ cells }) => textOf(cells[i]).length));
     return Math.min(i < inputs ? MOST_INPUT : MOST_ANSWER, Math.max(LEAST_WIDTH, longest));
   });
+  const last = columns.length - 1;
+  const answers = widths.slice(inputs).reduce((sum, one) => sum + one, 0);
+  if (last >= inputs) widths[last] = (widths[last] ?? 0) + Math.max(0, LEAST_ANSWERS - answers);
   return { columns, inputs, widths };
 }
 

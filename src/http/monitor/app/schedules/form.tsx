@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 
 import { patch, post } from "../api/client.ts";
 import type { Page, Schedule, StoredFile } from "../api/wire.ts";
+import { files as live } from "../live/state.ts";
 import { go, href } from "../shell/router.ts";
 import { status } from "../shell/status.ts";
 import { CheckField, SelectField, TextField } from "../ui/field.tsx";
@@ -62,7 +63,7 @@ export function ScheduleForm({ schedule }: { schedule?: Schedule }) {
 
 /** The settings of each run. */
 function Work({ draft, set }: PartProps) {
-  const files = useResource<Page<"files", StoredFile>>("/files?limit=100");
+  const files = useResource<Page<"files", StoredFile>>("/files?limit=100", live.value?.revision);
   return (
     <>
       <div class="two">

@@ -1,24 +1,24 @@
 // Numbers, money and times, for people, in their time zone.
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const CLOCK = {
-  month: "short",
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-} as const;
-const clock = new Intl.DateTimeFormat("en", CLOCK);
-/** With milliseconds, because events of a task may be within one second. */
-const exact = new Intl.DateTimeFormat("en", { ...CLOCK, fractionalSecondDigits: 3 });
+// Without `Intl`: a page needs more than 30 ms of processor time to make its first formatter. The language is always English.
 
 /** A number with all of its digits, such as the number of a row. */
-export const exactly = (n: number): string => whole.format(n);
+export const exactly = (n: number): string => grouped(String(Math.round(n)));
 
-export const count = (n: number): string => (n < 1_000_000 ? whole.format(n) : short.format(n));
+export const count = (n: number): string => (n < 999_999.5 ? exactly(n) : short(n));
+
+/** A number from a million on, such as 1.2M. */
+function short(n: number): string {
+  const unit = UNITS.find(({ from }) => n >= from * 0.99995) ?? MILLION;
+  return `${grouped(String(Number((n / unit.from).toFixed(1))))}${unit.sign}`;
+}
+
+const MILLION = { from: 1e6, sign: "M" };
+const UNITS = [{ from: 1e12, sign: "T" }, { from: 1e9, sign: "B" }, MILLION];
+
+function grouped(digits: string): string {
+  return digits.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
 
 export function rate(perMinute: number): string {
   return perMinute < 10 ? String(Math.round(perMinute * 10) / 10) : count(perMinute);
@@ -27,7 +27,12 @@ export function rate(perMinute: number): string {
 export function money(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return "–";
   if (usd === 0) return "$0";
-  return usd < 0.01 ? `$${usd.toPrecision(2)}` : `$${cents.format(usd)}`;
+  return usd < 0.01 ? `$${usd.toPrecision(2)}` : `$${cents(usd)}`;
+}
+
+function cents(usd: number): string {
+  const [dollars = "", rest = ""] = usd.toFixed(2).split(".");
+  return `${grouped(dollars)}.${rest}`;
 }
 
 export function moneyRange(min: number, max: number): string {
@@ -50,8 +55,27 @@ export function between(from: string | null | undefined, to: string | null | und
   return from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null;
 }
 
-export const time = (iso: string): string => clock.format(new Date(iso));
-export const exactTime = (iso: string): string => exact.format(new Date(iso));
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+const twoDigits = (n: number): string => String(n).padStart(2, "0");
+
+/** A day of the year: Jan 2. */
+export const dayOf = (at: Date): string => `${MONTHS[at.getMonth()]} ${at.getDate()}`;
+
+/** A time of the day: 09:05. */
+export const minuteOf = (at: Date): string =>
+  `${twoDigits(at.getHours())}:${twoDigits(at.getMinutes())}`;
+
+const secondOf = (at: Date): string =>
+  `${dayOf(at)}, ${minuteOf(at)}:${twoDigits(at.getSeconds())}`;
+
+export const time = (iso: string): string => secondOf(new Date(iso));
+
+/** With milliseconds, because events of a task may be within one second. */
+export function exactTime(iso: string): string {
+  const at = new Date(iso);
+  return `${secondOf(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}
 
 /** How long ago it was, or how long it will take. */
 export function ago(iso: string, now: number): string {
