@@ -313,7 +313,12 @@ describe("changing a task", () => {
     const made = await Promise.all([
       app.post("/api-keys", { name: "k" }),
       app.post("/webhooks", { url: "https://hooks.invalid", events: ["task.failed"] }),
-      app.post("/scheduled-tasks", { name: "s", schedule: "0 0 1 1 *", timezone: "UTC", inputFile }),
+      app.post("/scheduled-tasks", {
+        name: "s",
+        schedule: "0 0 1 1 *",
+        timezone: "UTC",
+        inputFile,
+      }),
     ]);
     const [key, webhook, schedule] = made.map(({ body }) => body.data.id);
     const changes: [path: string, fields: Record<string, unknown>][] = [
