@@ -1,7 +1,7 @@
 import type { createCallChecks } from "./call-checks.ts";
 import { type Database, NO_DATABASE_FAULTS } from "./database.ts";
 import type { Node } from "./node.ts";
-import type { Fault } from "./plan.ts";
+import type { Fault, Plan } from "./plan.ts";
 import type { SimulatedProvider } from "./provider.ts";
 import type { Receivers } from "./receiver.ts";
 import type { createNodeSlotChecks } from "./slot-checks.ts";
@@ -17,6 +17,10 @@ export type Faulty = {
   calls: ReturnType<typeof createCallChecks>;
   slots: ReturnType<typeof createNodeSlotChecks>;
   counts: { kills: number };
+  /** The numbers of nodes that were asked to stop. */
+  leaving: Set<number>;
+  plan: Plan;
+  note(line: () => string): void;
   attend(work: Promise<unknown>): void;
   leave(index: number, downMs: number): void;
 };
@@ -71,6 +75,7 @@ function applyToNode(world: Faulty, node: Node, fault: NodeFault): void {
 async function stop(world: Faulty, node: Node, downMs: number): Promise<void> {
   if (node.isStopping) return;
   node.isStopping = true;
+  world.leaving.add(node.ctx.live.node);
   await node.started.catch(() => undefined);
   await node.parts.stop(STOP_GRACE_MS).catch(() => undefined);
   if (world.nodes[node.index] === node) world.leave(node.index, downMs);

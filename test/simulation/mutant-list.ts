@@ -62,7 +62,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "revive tasks of every generation",
     profile: "single",
-    caughtBy: 111,
+    caughtBy: 20,
     edits: [["src/store/generations.ts", "t.generation < b.generation AND", "TRUE AND"]],
   },
   {
@@ -80,7 +80,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "run tasks of a batch that was deleted",
     profile: "fleet",
-    caughtBy: 16,
+    caughtBy: 82,
     edits: [
       ["src/store/task-moves.ts", "b.status <> 'ingesting'", "b.seq IS NOT NULL"],
       ["src/store/batch-moves.ts", "DELETE FROM queue WHERE", "DELETE FROM queue WHERE FALSE AND"],
@@ -95,7 +95,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "judge other nodes by the lease of this one",
     profile: "fleet",
-    caughtBy: 26700023,
+    caughtBy: 27,
     edits: [["src/store/nodes.ts", '"coalesce(lease_ms, ?)"', '"coalesce(NULL, ?)"']],
   },
   {
@@ -115,19 +115,19 @@ export const MUTANTS: Mutant[] = [
   {
     name: "hide a call behind a later one of its task",
     profile: "fleet",
-    caughtBy: 434,
+    caughtBy: 115,
     edits: [["src/engine/worker-pool.ts", "supersede(calls.map(({ task }) => task));", ""]],
   },
   {
     name: "forget who waits for the answer to the same request",
     profile: "single",
-    caughtBy: 42,
+    caughtBy: 294,
     edits: [["src/engine/reuse.ts", "return putBack(group.followers);", "return [];"]],
   },
   {
     name: "pace and retry by the wall clock",
     profile: "single",
-    caughtBy: 66,
+    caughtBy: 278,
     edits: [
       ["src/engine/dispatcher.ts", "ctx.clock.steady()", "ctx.clock.now()"],
       ["src/engine/pacing.ts", "clock.steady()", "clock.now()"],
@@ -137,7 +137,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "retry what is refused for good",
     profile: "single",
-    caughtBy: 8,
+    caughtBy: 13,
     edits: [
       ["src/domain/failure.ts", "if (!CAUSES[failure.cause].retryable || failures", "if (failures"],
     ],
@@ -151,7 +151,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "hand out events again that were handed out",
     profile: "fleet",
-    caughtBy: 297,
+    caughtBy: 255,
     edits: [["src/services/event-hub.ts", "page.filter(({ id }) => id > position)", "page"]],
   },
   {
@@ -198,7 +198,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "spend without regard to the cap",
     profile: "single",
-    caughtBy: 6,
+    caughtBy: 17,
     edits: [
       [
         "src/store/room.ts",
@@ -210,13 +210,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave no room in a cap for calls under way",
     profile: "single",
-    caughtBy: 33,
+    caughtBy: 69,
     edits: [["src/store/room.ts", "AS INTEGER) - b.running", "AS INTEGER)"]],
   },
   {
     name: "let single tasks pass by the cap of their batch",
     profile: "single",
-    caughtBy: 92,
+    caughtBy: 17,
     edits: [
       [
         "src/store/room.ts",
@@ -236,7 +236,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "charge the key that made a task",
     profile: "single",
-    caughtBy: 95,
+    caughtBy: 171,
     edits: [["src/store/settle.ts", "SELECT q.payer, ?, count(*)", "SELECT 1, ?, count(*)"]],
   },
   {
@@ -248,7 +248,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget that an earlier attempt had an unknown cost",
     profile: "single",
-    caughtBy: 56,
+    caughtBy: 17,
     edits: [
       [
         "src/store/postpone.ts",
@@ -260,7 +260,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "let a budget pay for unknown costs",
     profile: "single",
-    caughtBy: 58,
+    caughtBy: 86,
     edits: [["src/store/room.ts", "AND u.unpriced > 0", "AND u.unpriced < 0"]],
   },
   {
@@ -297,7 +297,7 @@ export const MUTANTS: Mutant[] = [
     name: "charge an answer again when its repair has ended",
     profile: "single",
     caughtBy: 6,
-    edits: [["src/store/spent.ts", "(e.${amount} - ${earlier(amount)})", "(e.${amount})"]],
+    edits: [["src/store/spent.ts", " - ${earlier(amount)})", ")"]],
   },
   {
     name: "begin a repair whose row is gone",
@@ -319,7 +319,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget that a batch which waits is to start",
     profile: "single",
-    caughtBy: 7,
+    caughtBy: 33,
     edits: [["src/store/chains.ts", "total > 0 AND payer IS NOT NULL", "total > 0 AND payer < 0"]],
   },
   {
@@ -331,7 +331,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "wait for the flex tier by the wall clock",
     profile: "single",
-    caughtBy: 491,
+    caughtBy: 398,
     edits: [
       ["src/services/time.ts", "steadyNow: sharedSteadyNow(ctx) }", "steadyNow: ctx.clock.now() }"],
       ["src/services/tasks.ts", "steadyNow: sharedSteadyNow(ctx)", "steadyNow: ctx.clock.now()"],

@@ -13,6 +13,7 @@ type ReaderWorld = {
   /** Readers may be slow until this time. */
   activeMs: number;
   luck: Luck;
+  isRestless: boolean;
   nodeFor(luck: Luck): Node | undefined;
   lastEvent(): number;
   complain(what: string): void;
@@ -31,7 +32,7 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
   const { timeline, luck } = world;
   const reader: Reader = { start: world.lastEvent(), ids: [] };
   const pauseMs = luck.pick([0, 0, 50, 500]);
-  const staysMs = luck.pick([undefined, undefined, 1000, 30]);
+  const staysMs = world.isRestless ? 30 : luck.pick([undefined, undefined, 1000, 30]);
   const isActive = () => timeline.now() < world.activeMs;
   const decoder = new TextDecoder();
 

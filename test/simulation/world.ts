@@ -8,7 +8,10 @@ import { createDisturber } from "./disturber.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
 import { letFinish } from "./finish.ts";
+import { createFlexChecks } from "./flex-checks.ts";
 import { createHistory } from "./history.ts";
+import { startHunter } from "./hunter.ts";
+import { createLeaseChecks } from "./lease-checks.ts";
 import { createLedger } from "./ledger.ts";
 import { isLive } from "./live-clients.ts";
 import { createMoneyChecks } from "./money-checks.ts";
@@ -158,6 +161,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     counts,
     calls,
     slots,
+    leaving: new Set<number>(),
     isShared,
     note,
     complain,
@@ -188,7 +192,15 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
       const lastEvent = history.last;
       readers.push(
         startReader(
-          { timeline, activeMs: plan.activeMs, luck: luckOfReader, nodeFor, lastEvent, complain },
+          {
+            timeline,
+            activeMs: plan.activeMs,
+            isRestless: plan.isRestless,
+            luck: luckOfReader,
+            nodeFor,
+            lastEvent,
+            complain,
+          },
           node,
         ),
       );
@@ -262,8 +274,8 @@ function begin(world: World): void {
   });
   const checkBatchSlots = createBatchSlotChecks(database.truth, complain);
   const checkQueue = createQueueChecks(database.truth, complain);
+  const checkFlex = createFlexChecks(plan, ledger, complain);
   const checkState = createStateChecks(database, complain);
-  let livingNodes = 0;
   /** Only worlds with a plan for `rows` have chains. */
   const noteQueue = async () => {
     if (plan.rows) await chains.noteQueue();
@@ -281,13 +293,13 @@ function begin(world: World): void {
     }
     await noteQueue();
   };
-  const lookAtNodes = async () => {
-    const { rows } = await database.truth.execute("SELECT count(*) AS n FROM nodes");
-    const n = Number(rows[0]?.["n"]);
+  const checkLeases = createLeaseChecks(database.truth, {
+    now: () => Math.floor(EPOCH + timeline.now()),
+    mayLeave: (seq) => world.leaving.has(seq),
     // Another node has declared a node dead: the calls in flight there will be repeated.
-    if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
-    livingNodes = n;
-  };
+    onGone: () => world.calls.excuse(() => true, timeline.now()),
+    complain,
+  });
   const disturb = createDisturber(world, world.luck.fork("makers"));
   database.onCommit = (touched) => {
     if (touched.chains && plan.rows?.disturbs) attend(disturb());
@@ -297,7 +309,7 @@ function begin(world: World): void {
     if (touched.money && plan.decides && ledger.hasLimits()) attend(checkUnpriced());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
     if (touched.queue) attend(checkQueue());
-    if (touched.nodes && world.isShared) attend(lookAtNodes());
+    if (touched.nodes && world.isShared) attend(checkLeases());
   };
   world.provider.onCall = (call) => {
     note(
@@ -305,6 +317,7 @@ function begin(world: World): void {
         `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")}${call.isFlex ? " flex" : ""} by node ${call.node}`,
     );
     if (!isLive(call)) world.slots.begun(call);
+    checkFlex(call);
   };
   const check = () => {
     attend(checkState());
@@ -314,6 +327,7 @@ function begin(world: World): void {
   for (const [index] of plan.nodes.entries()) world.start(index);
   for (const client of plan.clients) startClient(world, client);
   if (plan.isPursued) startPursuer(world, world.luck.fork("pursuer"));
+  if (plan.isHunted) startHunter(world, world.luck.fork("hunter"));
   for (const fault of plan.faults)
     timeline.at(fault.at, () => {
       note(() => `fault   ${JSON.stringify(fault)}`);

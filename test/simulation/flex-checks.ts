@@ -1,0 +1,26 @@
+import type { Ledger } from "./ledger.ts";
+import type { Plan } from "./plan.ts";
+import type { ProviderCall } from "./provider.ts";
+
+/** Commits and clocks of nodes may be late by this much. */
+const LATE_MS = 2000;
+
+/** Checks that runs ask for the flex tier no longer than until their deadline. */
+export function createFlexChecks(
+  { flex }: Pick<Plan, "flex">,
+  ledger: Ledger,
+  complain: (what: string) => void,
+): (call: ProviderCall) => void {
+  const first = new Map<string, number>();
+  return ({ task, isFlex, at }) => {
+    if (!flex || !isFlex) return;
+    // A task that was changed, or runs again, waits anew. Prompts that many tasks share name none.
+    const isOneRun = !task.includes("-") && ledger.startsOf(task, null).alone === 1;
+    const since = first.get(task) ?? at;
+    first.set(task, since);
+    if (isOneRun && at - since > flex.deadlineMs + LATE_MS)
+      complain(
+        `${task} asks for flex ${Math.round(at - since)} ms after it first did, and waits for ${flex.deadlineMs} ms`,
+      );
+  };
+}
