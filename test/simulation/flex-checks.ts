@@ -1,6 +1,6 @@
 import type { Ledger } from "./ledger.ts";
 import type { Plan } from "./plan.ts";
-import type { ProviderCall } from "./provider.ts";
+import { ANY_TASK, type ProviderCall } from "./provider.ts";
 
 /** Commits and clocks of nodes may be late by this much. */
 const LATE_MS = 2000;
@@ -15,7 +15,8 @@ export function createFlexChecks(
   return ({ task, isFlex, at }) => {
     if (!flex || !isFlex) return;
     // A task that was changed, or runs again, waits anew. Prompts that many tasks share name none.
-    const isOneRun = !task.includes("-") && ledger.startsOf(task, null).alone === 1;
+    const isOneTask = !task.includes("-") && !task.startsWith(ANY_TASK);
+    const isOneRun = isOneTask && ledger.startsOf(task, null).alone === 1;
     const since = first.get(task) ?? at;
     first.set(task, since);
     if (isOneRun && at - since > flex.deadlineMs + LATE_MS)
