@@ -4,7 +4,7 @@ import { type Answer, readAnswer } from "./answer.ts";
 import type { Endpoint } from "./request.ts";
 import type { TaskStatus } from "./task.ts";
 
-/** The data of one result; `cells` is the input row, if the batch was made from rows. */
+/** The data of one result. */
 export type ResultSource = {
   seq: number;
   id: string;
@@ -12,9 +12,11 @@ export type ResultSource = {
   isSkipped: number;
   model: string;
   endpoint: Endpoint;
+  /** The row of the batch's input: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
   cells: string | null;
   /** Set if the answer is checked, so the answer of a completed task matches its schema. */
   maxRepairs: number | null;
+  /** Only of inline tasks, whose columns are made from them. */
   body: string | null;
   prompt: string | null;
   metadata: string | null;
@@ -26,6 +28,7 @@ export type ResultSource = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
+  /** From its start to its end, including retries and the waits between them. */
   durationMs: number | null;
   /** The model that was called. */
   calledModel: string | null;

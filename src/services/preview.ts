@@ -41,7 +41,8 @@ const MOST_TOKEN_MS = 1000;
 const MOST_CHARACTERS = 4_000_000;
 const NOT_REACHED = {
   field: "config",
-  message: "its request is not shown, because those before it are long; ask for fewer rows",
+  message:
+    "its request is not shown, because the rows before it are too many or too long for a preview; ask for fewer rows, or earlier ones",
 };
 /** A placeholder that makes a request of any row, so that cells can be shown before there is a prompt. */
 const ANY_PROMPT = "-";

@@ -34,15 +34,14 @@ export function settleLive(
   };
 }
 
+/** The sums of a tally that count for its key, in the order of `addUsage`. */
+const CHARGED = ["tasks", "prompt_tokens", "completion_tokens", "cost_usd", "unpriced"] as const;
+
 function addUsage(tallies: Tally[], now: number): Statement {
   const used = [...Map.groupBy(tallies, ({ apiKey }) => apiKey)].map(([apiKey, own]) => {
-    const sum = (name: keyof Tally["sums"]) => own.reduce((all, { sums }) => all + sums[name], 0);
-    const [tasks, prompt, completion] = [
-      sum("tasks"),
-      sum("prompt_tokens"),
-      sum("completion_tokens"),
-    ];
-    return [apiKey, tasks, prompt, completion, sum("cost_usd"), sum("unpriced")];
+    const sum = (name: (typeof CHARGED)[number]) =>
+      own.reduce((all, { sums }) => all + sums[name], 0);
+    return [apiKey].concat(CHARGED.map(sum));
   });
   return {
     sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd, unpriced)
@@ -56,7 +55,12 @@ function addUsage(tallies: Tally[], now: number): Statement {
   };
 }
 
-function endReservations(seqs: number[]): Statement {
+/** The reservations of a node. */
+export function listReservations(node: number): Statement<{ seq: number }> {
+  return { sql: "SELECT seq FROM live_calls WHERE node = ?", args: [node] };
+}
+
+export function endReservations(seqs: number[]): Statement {
   return {
     sql: "DELETE FROM live_calls WHERE seq IN (SELECT value FROM json_each(?))",
     args: [JSON.stringify(seqs)],

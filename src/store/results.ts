@@ -1,38 +1,11 @@
 import type { Statement } from "../db/unit.ts";
-import type { Endpoint } from "../domain/request.ts";
+import type { ResultSource } from "../domain/result-row.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { IS_RUNNING } from "./queue.ts";
 
 /** A task of a batch with its request and its result. */
-export type ResultRow = {
-  seq: number;
-  id: string;
+export type ResultRow = ResultSource & {
   position: number;
-  status: TaskStatus;
-  isSkipped: number;
-  model: string;
-  endpoint: Endpoint;
-  /** The row of the batch's input: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
-  cells: string | null;
-  /** Set if the answer is checked, so the answer of a completed task matches its schema. */
-  maxRepairs: number | null;
-  /** Only of inline tasks, whose columns are made from them. */
-  body: string | null;
-  prompt: string | null;
-  metadata: string | null;
-  run: number | null;
-  attempts: number | null;
-  isDryRun: number | null;
-  isCached: number | null;
-  isEstimated: number | null;
-  promptTokens: number | null;
-  completionTokens: number | null;
-  costUsd: number | null;
-  /** From its start to its end, including retries and the waits between them. */
-  durationMs: number | null;
-  calledModel: string | null;
-  response: string | null;
-  error: string | null;
   /** The provider's id of the request. */
   requestId: string | null;
 };

@@ -6,7 +6,14 @@ import { AppError } from "../../errors.ts";
 import { nextRound } from "../../lib/clock.ts";
 import { createLoop } from "../../lib/loop.ts";
 import { requireBudget } from "../../services/budgets.ts";
-import { endForsaken, reserveLive, settleLive } from "../../store/live-calls.ts";
+import {
+  endForsaken,
+  endReservations,
+  listReservations,
+  reserveLive,
+  settleLive,
+} from "../../store/live-calls.ts";
+import { readRows } from "../../store/rows.ts";
 import { meterTurn } from "../meter.ts";
 import { createTally, NOTHING_EARLIER } from "../tally.ts";
 
@@ -39,7 +46,8 @@ const AGAIN_MS = { first: 20, most: 500 };
  * The money of live calls. If the key that pays has a budget, the possible cost of a call is reserved before it is
  * sent, by the same rule as for batches. The results of calls are added up and stored a few times a second, together
  * with the end of their reservations, so a killed process loses at most the results of that time. Its reservations
- * end when its node is declared dead.
+ * end when its node is declared dead. One whose commit took effect although its answer was lost belongs to no call. It is
+ * recognised if it is unknown at two looks, between which every answer has arrived or was given up.
  */
 export function createLiveBooks(ctx: Context) {
   let tally = createTally();
@@ -47,6 +55,25 @@ export function createLiveBooks(ctx: Context) {
   let ends = 0;
   /** The payers that have a budget. */
   let budgeted = new Set<number>();
+  /** The reservations whose end is not stored yet, and those in the table that were unknown at the last look. */
+  const held = new Set<number>();
+  let strays = new Set<number>();
+
+  const comparing = createLoop({
+    log: getLogger(["gptrunner", "live"]),
+    complaint: "The reservations of live calls could not be compared",
+    clock: ctx.clock,
+    work: endStrays,
+    backstopMs: ctx.config.leaseMs,
+  });
+
+  async function endStrays(): Promise<void> {
+    const rows = await readRows(ctx.client, listReservations(ctx.live.node));
+    const unknown = rows.map(({ seq }) => seq).filter((seq) => !held.has(seq));
+    const lost = unknown.filter((seq) => strays.has(seq));
+    strays = new Set(unknown);
+    if (lost.length > 0) await ctx.writer.write({ ended: endReservations(lost) });
+  }
 
   const loop = createLoop({
     log: getLogger(["gptrunner", "live"]),
@@ -63,6 +90,7 @@ export function createLiveBooks(ctx: Context) {
     try {
       const money = { reservations: freed, budgeted: [...spenders] };
       const { spent } = await ctx.writer.write(settleLive(tallies, money, ctx.clock.now()));
+      for (const seq of freed) held.delete(seq);
       if (spent) ctx.signals.emit("events", undefined);
     } catch (error) {
       tally.merge(ended);
@@ -83,7 +111,10 @@ export function createLiveBooks(ctx: Context) {
         const now = ctx.clock.now();
         const { made } = await ctx.writer.write({ made: reserveLive(payer, ctx.live.node, now) });
         const [row] = made.rows;
-        if (row) return row.seq;
+        if (row) {
+          held.add(row.seq);
+          return row.seq;
+        }
         // A dead process may hold the reservations.
         if (attempt === 0) await ctx.writer.write({ ended: endForsaken() });
         if (ctx.clock.monotonic() > until)
@@ -123,10 +154,12 @@ export function createLiveBooks(ctx: Context) {
     async start(): Promise<void> {
       await ctx.writer.write({ ended: endForsaken(ctx.live.node) });
       loop.start();
+      comparing.start();
     },
 
     /** Stores the remaining ended calls. */
     async stop(): Promise<void> {
+      await comparing.stop();
       await nextRound(ctx.clock);
       await loop.look();
       await loop.stop();

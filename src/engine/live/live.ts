@@ -80,6 +80,11 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   let inFlight = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
+  /**
+   * The port is open before the process has joined the others. A reservation from that time would end as one of a process
+   * that is gone.
+   */
+  const opened = Promise.withResolvers<void>();
   const { settle, fail, end } = createEndings(ctx, {
     upstreams,
     books,
@@ -250,6 +255,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 
   return {
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
+      await opened.promise;
       if (isStopping)
         throw new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
       if (inFlight + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
@@ -263,7 +269,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       return kept ?? call(request);
     },
     inFlight: () => inFlight,
-    start: books.start,
+    async start(): Promise<void> {
+      await books.start();
+      opened.resolve();
+    },
     /** Accepts no more calls; those in flight get `graceMs` to end. */
     async stop(graceMs: number): Promise<void> {
       isStopping = true;
