@@ -93,28 +93,7 @@ export function createTally() {
       const isUnpriced = final.promptTokens !== null && final.costUsd === null;
       if (isUnpriced || run.earlierUnpriced > 0) sums.unpriced++;
     },
-    /** Adds the sums of another tally. */
-    merge(other: { calls(): CallCount[]; tallies(): Tally[] }): void {
-      for (const call of other.calls()) {
-        const key = `${call.code} ${call.provider} ${call.model}`;
-        const known = calls.get(key);
-        if (known) known.count += call.count;
-        else calls.set(key, call);
-      }
-      for (const tally of other.tallies()) {
-        const key = `${tally.status} ${tally.provider} ${tally.apiKey} ${tally.model}`;
-        const known = groups.get(key);
-        if (!known) groups.set(key, tally);
-        else addTo(known, tally);
-      }
-    },
     calls: (): CallCount[] => [...calls.values()],
     tallies: (): Tally[] => [...groups.values()],
   };
-}
-
-function addTo(group: Tally, { sums, buckets, dearestUsd }: Tally): void {
-  for (const name of Object.keys(sums) as (keyof typeof sums)[]) group.sums[name] += sums[name];
-  for (const [i, count] of buckets.entries()) group.buckets[i] = (group.buckets[i] ?? 0) + count;
-  group.dearestUsd = Math.max(group.dearestUsd, dearestUsd);
 }

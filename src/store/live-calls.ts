@@ -15,16 +15,27 @@ export function reserveLive(payer: number, node: number, now: number): Statement
   };
 }
 
-/** Records the sums of live calls, and ends their reservations; `budgeted` are the payers with a budget. */
+/** Which settlement of a node it is: the first has number 1. */
+type Settlement = { node: number; number: number };
+
+/**
+ * Records the sums of live calls, and ends their reservations; `budgeted` are the payers with a budget. If the node has
+ * stored this settlement already, or a later one, all of it fails with an error that `isSettled` recognises.
+ */
 export function settleLive(
   tallies: Tally[],
   { reservations, budgeted }: { reservations: number[]; budgeted: number[] },
+  { node, number }: Settlement,
   now: number,
 ) {
   const dearest = new Map<number, number>();
   for (const { apiKey, dearestUsd } of tallies)
     if (dearestUsd > 0) dearest.set(apiKey, Math.max(dearest.get(apiKey) ?? 0, dearestUsd));
   return {
+    once: {
+      sql: "UPDATE nodes SET live_settled = iif(live_settled < ?, ?, NULL) WHERE seq = ?",
+      args: [number, number, node],
+    },
     added: addTallies(tallies, now),
     used: addUsage(tallies, now),
     dearest: dearest.size > 0 ? noteDearest([...dearest]) : undefined,
@@ -32,6 +43,11 @@ export function settleLive(
     spent: budgeted.length > 0 ? pauseSpent([], budgeted, now) : undefined,
     held: budgeted.length > 0 ? holdSpent(budgeted, now) : [],
   };
+}
+
+/** Whether a settlement failed because it is stored already: its commit took effect although its answer was lost. */
+export function isSettled(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("nodes.live_settled");
 }
 
 /** The sums of a tally that count for its key, in the order of `addUsage`. */

@@ -177,12 +177,17 @@ async function findOpen(world: World): Promise<string[]> {
   return open;
 }
 
+/** The cost of a call that is not dear, rounded up. */
+const CHEAP = 0.001;
+
 /** What live calls have cost: those whose cost a living node knows, and all that were answered, or were left. */
 function liveCosts({ ledger, provider }: World): { least: number; most: number } {
   const known = ledger.live.filter(({ node }) => !node.clock.isDead() && !node.isStopping);
   return {
     least: known.reduce((sum, { costUsd }) => sum + costUsd, 0),
-    most: provider.calls.filter(isLive).length * DEAREST,
+    most: provider.calls
+      .filter(isLive)
+      .reduce((sum, { flags }) => sum + (flags.has("dear") ? DEAREST : CHEAP), 0),
   };
 }
 

@@ -107,7 +107,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "give up what the database refuses for another attempt of the whole",
     profile: "fleet",
-    caughtBy: 14,
+    caughtBy: 11,
     edits: [
       ["src/engine/settlement.ts", 'fateOf(error) !== "refused"', "fateOf(error) !== undefined"],
     ],
@@ -181,7 +181,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "fire a schedule on every node",
     profile: "fleet",
-    caughtBy: 14,
+    caughtBy: 20,
     edits: [
       [
         "src/store/schedules.ts",
@@ -404,6 +404,20 @@ export const MUTANTS: Mutant[] = [
         "ctx.drafts.has(batch.draft)",
       ],
     ],
+  },
+  {
+    name: "count live calls again if the answer to their commit is lost",
+    profile: "fleet",
+    caughtBy: 81,
+    edits: [
+      ["src/store/live-calls.ts", "iif(live_settled < ?, ?, NULL)", "max(live_settled, ?, ?)"],
+    ],
+  },
+  {
+    name: "keep reservations that belong to no call",
+    profile: "fleet",
+    caughtBy: 15,
+    edits: [["src/engine/live/books.ts", "if (lost.length > 0)", "if (lost.length < 0)"]],
   },
   {
     name: "send live calls without a reservation",

@@ -95,6 +95,22 @@ const SCENES: Record<string, { profiles: Plan["profile"][]; of: (plan: Plan) => 
       ),
     }),
   },
+  // The commits of live calls take effect, and their answers are lost.
+  "lost answers": {
+    profiles: ["fleet"],
+    of: ({ activeMs }) => ({
+      live: { budgetUsd: 12 },
+      actions: { live: 5, create: 1 },
+      faults: [
+        {
+          at: 0,
+          kind: "database",
+          faults: { ...NO_DATABASE_FAULTS, loseReply: 0.2, late: 0.05 },
+          ms: activeMs,
+        },
+      ],
+    }),
+  },
 };
 
 /** Makes a scene of a few plans, chosen by `luck`. */

@@ -20,6 +20,8 @@ export const nodes = sqliteTable("nodes", {
   filesId: text(),
   /** The silence after which it counts as dead; null if written by a version without this column. */
   leaseMs: integer(),
+  /** The number of its last settlement of live calls, so that none is stored twice. */
+  liveSettled: integer().notNull().default(0),
 });
 
 /** On a shared database: counters of changes that other processes watch, by kind. */

@@ -9,6 +9,7 @@ import { requireBudget } from "../../services/budgets.ts";
 import {
   endForsaken,
   endReservations,
+  isSettled,
   listReservations,
   reserveLive,
   settleLive,
@@ -55,6 +56,9 @@ export function createLiveBooks(ctx: Context) {
   let ends = 0;
   /** The payers that have a budget. */
   let budgeted = new Set<number>();
+  /** The settlement that is being stored, or could not be stored yet. */
+  let unsettled: ReturnType<typeof takeEnds> | undefined;
+  let settlements = 0;
   /** The reservations whose end is not stored yet, and those in the table that were unknown at the last look. */
   const held = new Set<number>();
   let strays = new Set<number>();
@@ -83,23 +87,29 @@ export function createLiveBooks(ctx: Context) {
   });
 
   async function flush(): Promise<void> {
-    if (ends === 0) return;
-    const [ended, freed, count, spenders] = [tally, reservations, ends, budgeted];
-    [tally, reservations, ends, budgeted] = [createTally(), [], 0, new Set()];
-    const tallies = ended.tallies();
+    if (!unsettled && ends === 0) return;
+    const settling = (unsettled ??= takeEnds());
+    const { tallies, freed, spenders, number } = settling;
+    const money = { reservations: freed, budgeted: [...spenders] };
+    const which = { node: ctx.live.node, number };
     try {
-      const money = { reservations: freed, budgeted: [...spenders] };
-      const { spent } = await ctx.writer.write(settleLive(tallies, money, ctx.clock.now()));
-      for (const seq of freed) held.delete(seq);
-      if (spent) ctx.signals.emit("events", undefined);
+      await ctx.writer.write(settleLive(tallies, money, which, settling.at));
     } catch (error) {
-      tally.merge(ended);
-      for (const payer of spenders) budgeted.add(payer);
-      reservations.push(...freed);
-      ends += count;
-      throw error;
+      // The same settlement is tried again, unless it is stored already.
+      if (!isSettled(error)) throw error;
     }
-    meterTurn(ctx.meters, ended.calls(), tallies);
+    unsettled = undefined;
+    for (const seq of freed) held.delete(seq);
+    if (spenders.size > 0) ctx.signals.emit("events", undefined);
+    meterTurn(ctx.meters, settling.calls, tallies);
+    if (ends > 0) loop.nudge(LINGER_MS);
+  }
+
+  function takeEnds() {
+    const [ended, freed, spenders] = [tally, reservations, budgeted];
+    [tally, reservations, ends, budgeted] = [createTally(), [], 0, new Set()];
+    const [tallies, calls] = [ended.tallies(), ended.calls()];
+    return { tallies, calls, freed, spenders, number: ++settlements, at: ctx.clock.now() };
   }
 
   return {
@@ -162,6 +172,7 @@ export function createLiveBooks(ctx: Context) {
       await comparing.stop();
       await nextRound(ctx.clock);
       await loop.look();
+      if (ends > 0) await loop.look();
       await loop.stop();
     },
   };

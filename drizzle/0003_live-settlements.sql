@@ -1,0 +1,1 @@
+ALTER TABLE `nodes` ADD `live_settled` integer DEFAULT 0 NOT NULL;
