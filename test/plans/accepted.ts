@@ -44,6 +44,7 @@ export const ACCEPTED: Accepted[] = [
   ]),
   ...each("its table holds only calls that are under way", [
     ["DELETE FROM live_calls WHERE node = ?", "SCAN live_calls"],
+    ["SELECT seq FROM live_calls WHERE node = ?", "SCAN live_calls"],
   ]),
   ...each("sorts endpoints, of which there are few", [
     ["FROM webhooks WHERE is_active AND waiting > retrying", SORT],
