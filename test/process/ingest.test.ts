@@ -41,7 +41,7 @@ test("rows of two megabytes are stored and read a few at a time", async () => {
   );
   await using app = await startProcess({
     DATA_DIR: folder.path,
-    BUN_JSC_forceRAMSize: "268435456",
+    BUN_JSC_forceRAMSize: "536870912",
   });
   const before = peakMb(app);
   expect((await app.post("/batches", { id: "b", inputFile: "long.jsonl" })).status).toBe(201);
