@@ -28,14 +28,14 @@ export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answ
   if (!isJsonObject(response)) return undefined;
   const reported = (READERS[endpoint] ?? readOther)(response);
   if (!reported) return undefined;
-  const { finish, ...rest } = reported;
-  const word = wordOrNull(finish ?? null);
+  const { content, reasoning = null, refusal = null, toolCalls = null, finish = null } = reported;
+  const word = wordOrNull(finish);
   const { reported: usageReported, usage } = readUsage(usageIn(response));
   return {
-    reasoning: null,
-    refusal: null,
-    toolCalls: null,
-    ...rest,
+    content,
+    reasoning,
+    refusal,
+    toolCalls,
     finishReason: finishOf(word) ?? word,
     wordForFinish: word,
     model: wordOrNull(response["model"]),

@@ -86,17 +86,15 @@ export function readUsage(reported: Json | undefined): UsageReport {
   else if (missing > 0 && missing >= (reasoning ?? 0)) completion += reasoning || missing;
   if (prompt + completion === 0) return { reported: "absent", usage: null };
   const hidden = reasoning ?? (missing > 0 && missing !== cached + written ? missing : undefined);
-  return {
-    reported: "reported",
-    usage: {
-      promptTokens: prompt,
-      completionTokens: completion,
-      totalTokens: prompt + completion,
-      ...(counts.cached === undefined ? {} : { cachedTokens: cached }),
-      ...(written === 0 ? {} : { cacheWriteTokens: written }),
-      ...(hidden === undefined ? {} : { reasoningTokens: Math.min(hidden, completion) }),
-    },
+  const usage: Usage = {
+    promptTokens: prompt,
+    completionTokens: completion,
+    totalTokens: prompt + completion,
   };
+  if (counts.cached !== undefined) usage.cachedTokens = cached;
+  if (written > 0) usage.cacheWriteTokens = written;
+  if (hidden !== undefined) usage.reasoningTokens = Math.min(hidden, completion);
+  return { reported: "reported", usage };
 }
 
 const COUNTS = ["prompt", "completion", "total", "cached", "written", "reasoning"] as const;

@@ -69,7 +69,8 @@ export function createCallRunner(
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
     let arrived = "";
-    const leaveMemory = await enterMemory(bytesToInline(call.body), abort.signal);
+    const bytes = bytesToInline(call.body);
+    const leaveMemory = bytes === 0 ? undefined : await enterMemory(bytes, abort.signal);
     const result = await callerFor(call)({
       endpoint: call.endpoint,
       body: call.body,
@@ -84,8 +85,9 @@ export function createCallRunner(
       },
     });
     const isAbandoned = abort.signal.reason === ABANDONED;
-    const usage = await usageOf(call, result, isAbandoned ? null : arrived);
-    leaveMemory();
+    const usage =
+      result.answer?.usage ?? (await estimatedUsage(call, result, isAbandoned ? null : arrived));
+    leaveMemory?.();
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
     reports.push(toReport(call, result, { at: clock.now(), isAbandoned, usage }));
@@ -129,7 +131,10 @@ function createCallers(
     if (!caller) {
       const send = createCaller(provider, outside, call.key, adjustmentsOf(provider));
       const list = createModelList(provider, outside, call.key);
-      caller = async (request) => withSuggestions(request.body, await send(request), list);
+      caller = async (request) => {
+        const result = await send(request);
+        return result.ok ? result : withSuggestions(request.body, result, list);
+      };
       made.set(name, caller);
     }
     return caller;
@@ -137,16 +142,16 @@ function createCallers(
 }
 
 /**
- * The usage of a call: as reported, or counted here if the answer has none, or if no answer arrived although the
- * provider may have made one. `arrived` is the text of a stream so far; `null`: nobody waits for the call any more.
+ * The usage of a call that reports none, counted here if there is an answer, or if the provider may have made one that
+ * did not arrive. `arrived` is the text of a stream so far; `null`: nobody waits for the call any more.
  */
-async function usageOf(
+async function estimatedUsage(
   call: Call,
   result: CallResult,
   arrived: string | null,
 ): Promise<Usage | null> {
   const { answer } = result;
-  if (answer) return answer.usage ?? estimateUsage(call, answer);
+  if (answer) return estimateUsage(call, answer);
   if (arrived === null || result.ok || !mayBeCharged(result.failure)) return null;
   return estimateUnanswered(call, arrived);
 }

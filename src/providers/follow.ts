@@ -3,16 +3,20 @@ import type { Fetch } from "./outside.ts";
 
 const MOST_REDIRECTS = 3;
 
+/** A request whose redirects `fetch` does not follow. */
+export type ManualInit = RequestInit & { redirect: "manual" };
+
 /**
  * Sends a request and follows redirects to the same host with the same method, which `fetch` itself would change to
  * GET. Redirects to other hosts are not followed, because they would get the key and the prompt.
  */
-export async function follow(send: Fetch, url: string, init: RequestInit): Promise<Response> {
+export async function follow(send: Fetch, url: string, init: ManualInit): Promise<Response> {
   let at = url;
   for (let left = MOST_REDIRECTS; ; left--) {
-    const reply = await send(at, { ...init, redirect: "manual" });
+    const reply = await send(at, init);
+    if (reply.status < 300 || reply.status > 399) return reply;
     const location = reply.headers.get("location");
-    if (reply.status < 300 || reply.status > 399 || !location) return reply;
+    if (!location) return reply;
     const next = URL.canParse(location, at) ? new URL(location, at) : null;
     if (left === 0 || !next || !isSameServer(new URL(at), next)) return refusal(next, reply);
     await reply.body?.cancel();

@@ -4,6 +4,7 @@ import { type Answer, readAnswer } from "../domain/answer.ts";
 import { type Failure, isWaiting } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
+import { mayReferToUploads } from "../domain/upload-refs.ts";
 import type { Cancel } from "../lib/clock.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
@@ -18,7 +19,7 @@ import {
   requestIdOf,
 } from "./classify.ts";
 import { readErrorWords } from "./error-words.ts";
-import { follow } from "./follow.ts";
+import { follow, type ManualInit } from "./follow.ts";
 import { inlineUploads, leavesOutDocuments, requireNoDocuments, UnsentError } from "./inline.ts";
 import { errorIn, judgeAnswer, looksLikeError, unwrap } from "./judge.ts";
 import type { Outside } from "./outside.ts";
@@ -58,7 +59,10 @@ export function createCaller(
       const { body, text, adjusted } = prepare(call, adjustments);
       const { signal } = call.abort;
       if (isWithoutDocuments) requireNoDocuments(text);
-      const sent = call.readUpload ? await inlineUploads(text, call.readUpload, signal) : text;
+      const sent =
+        call.readUpload && mayReferToUploads(text)
+          ? await inlineUploads(text, call.readUpload, signal)
+          : text;
       const reply = await follow(send, url, { ...init, body: sent, signal });
       if (reply.ok) {
         const read = await readReply(reply, call);
@@ -78,7 +82,8 @@ export function createCaller(
     let cancel: Cancel | undefined;
     try {
       // The first request of a thread loads the SDK, which takes seconds on a busy machine.
-      const built = await requestTo(call.endpoint);
+      const request = requestTo(call.endpoint);
+      const built = request instanceof Promise ? await request : request;
       cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
       return hide(await callOnce(call, built));
     } catch (error) {
@@ -103,12 +108,16 @@ export function createLine(provider: Provider, outside: Outside, key: number) {
   const client = createClient(provider, outside, key);
   const built = new Map<Endpoint, BuiltRequest>();
   const secret = provider.kind === "openai" ? (provider.apiKeys[key] ?? "") : "";
+  async function buildFirst(endpoint: Endpoint): Promise<BuiltRequest> {
+    const request = await build(await client(), endpoint);
+    built.set(endpoint, request);
+    return request;
+  }
   return {
     send: provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch,
-    async requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
-      let request = built.get(endpoint);
-      if (!request) built.set(endpoint, (request = await build(await client(), endpoint)));
-      return request;
+    /** Not a promise after the first time, because each wait costs a busy thread about a microsecond. */
+    requestTo(endpoint: Endpoint): BuiltRequest | Promise<BuiltRequest> {
+      return built.get(endpoint) ?? buildFirst(endpoint);
     },
     /** A text of the provider without the key. */
     withoutSecret: (text: string) =>
@@ -139,7 +148,7 @@ export function prepare(
   return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted, wantsUsage };
 }
 
-type BuiltRequest = { url: string; init: RequestInit };
+type BuiltRequest = { url: string; init: ManualInit };
 
 async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> {
   const { url, req } = await client.buildRequest({
@@ -147,8 +156,9 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
     path: endpoint.slice("/v1".length),
     body: {},
   });
-  // As an object: Deno copies a `Headers` for each call, which takes a seventh of a worker thread's time.
-  return { url, init: { method: "POST", headers: Object.fromEntries(req.headers) } };
+  // Deno copies a `Headers` for each call, which takes a seventh of a worker thread's time, and Bun an object.
+  const headers = "Deno" in globalThis ? Object.fromEntries(req.headers) : req.headers;
+  return { url, init: { method: "POST", headers, redirect: "manual" } };
 }
 
 type Result = DistributiveOmit<CallResult, "adjusted">;

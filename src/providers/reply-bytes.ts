@@ -34,7 +34,8 @@ export async function replyText(reply: Response): Promise<string> {
   // Only an uncompressed reply with a `Content-Length` has a reliable length.
   const length = reply.headers.get("content-length");
   const isPlain = length !== null && !reply.headers.has("content-encoding");
-  if (!reply.body || (isPlain && Number(length) <= MOST_REPLY_BYTES)) return reply.text();
+  // The body is looked at last: Bun makes a stream of it then.
+  if ((isPlain && Number(length) <= MOST_REPLY_BYTES) || !reply.body) return reply.text();
   if (isPlain) {
     await reply.body.cancel();
     throw new LongReplyError();

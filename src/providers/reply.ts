@@ -1,5 +1,5 @@
 import type { Endpoint } from "../domain/request.ts";
-import type { Json } from "../lib/json.ts";
+import { type Json, parseJson } from "../lib/json.ts";
 import { createEventLines } from "./event-lines.ts";
 import { readLooseJson } from "./loose-json.ts";
 import { replyPieces, replyText } from "./reply-bytes.ts";
@@ -56,24 +56,24 @@ async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): P
 }
 
 function readText(text: string, reading: Reading): Read {
-  const response = STREAM_START.test(text) ? undefined : readLooseJson(text);
-  if (response !== undefined) return { kind: "answer", response, text: textOf(response, text) };
+  const strict = parseJson(text);
+  if (strict !== undefined) return { kind: "answer", response: strict, text };
+  const isStream = STREAM_START.test(text);
+  const response = isStream ? undefined : readLooseJson(text);
+  if (response !== undefined) return repaired(response);
   const stream = startStream(reading);
   stream.feed(text);
   const read = stream.end();
   if (read.kind !== "cut") return read;
   // A keep-alive comment may also come before JSON.
   const loose = readLooseJson(text);
-  if (loose !== undefined) return { kind: "answer", response: loose, text: textOf(loose, text) };
-  return STREAM_START.test(text) ? read : { kind: "unreadable", text };
+  if (loose !== undefined) return repaired(loose);
+  return isStream ? read : { kind: "unreadable", text };
 }
 
-/** The answer as JSON text, unchanged if it was valid JSON. */
-function textOf(response: Json, text: string): string {
-  const bare = text.trim();
-  return /^[{[]/.test(bare) && /[}\]]$/.test(bare) && !/\[DONE\]$|NaN|Infinity/.test(bare)
-    ? text
-    : JSON.stringify(response);
+/** An answer that was no valid JSON as it came. */
+function repaired(response: Json): Read {
+  return { kind: "answer", response, text: JSON.stringify(response) };
 }
 
 function startStream({ endpoint, onDelta }: Reading) {
