@@ -5,11 +5,11 @@ import { createFifo } from "../lib/fifo.ts";
 import { createClosing, type StartThread, type Thread } from "../lib/thread.ts";
 import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
 import {
+  bareResult,
   type CommitOptions,
   type LocalClient,
   type Statements,
   toPair,
-  toResultSet,
 } from "./local-client.ts";
 import { Unreachable } from "./refusal.ts";
 
@@ -61,7 +61,7 @@ export function createCommitClient(
       first?.reject(new LibsqlBatchError(message.message, message.place, message.code));
     else
       first?.resolve(
-        message.results.map((ofGroup) => ofGroup.map((plain) => toResultSet(...plain))),
+        message.results.map((ofGroup) => ofGroup.map((plain) => bareResult(...plain))),
       );
   }
 

@@ -36,7 +36,7 @@ async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCo
     results: results.map((ofGroup) =>
       ofGroup.map(({ columns, rows, rowsAffected }) => [
         columns,
-        rows.map((row) => Array.from(row)),
+        rows as unknown as unknown[][],
         rowsAffected,
       ]),
     ),

@@ -28,7 +28,8 @@ export type LocalClient = Client & {
    * Commits groups of statements in one transaction. Groups that would begin after `mostMs` must wait for another.
    * Returns the results of the committed groups; the first group is always committed. A commit that
    * `canBeLost` does not wait for the disk: until the next commit that does, a power failure may undo it and the
-   * commits of this kind after it. The end of the process undoes nothing.
+   * commits of this kind after it. The end of the process undoes nothing. Rows are bare arrays, without the names of
+   * their columns.
    */
   commitSome(groups: readonly Statements[], options: CommitOptions): Promise<ResultSet[][]>;
 };
@@ -74,15 +75,15 @@ export function createLocalClient(
     return made;
   }
 
-  function run(sql: string, args: InArgs | undefined): ResultSet {
+  function run(sql: string, args: InArgs | undefined, hasNames = true): ResultSet {
     requireOpen();
     const { statement, columns, rowPrototype } = prepare(sql);
     try {
       const values = toValues(args);
-      if (rowPrototype === undefined) return result([], [], statement.run(values).changes);
+      if (rowPrototype === undefined) return bareResult([], [], statement.run(values).changes);
       const rows = statement.all(values) as object[];
-      for (const row of rows) Object.setPrototypeOf(row, rowPrototype);
-      return result(columns, rows, 0);
+      if (hasNames) for (const row of rows) Object.setPrototypeOf(row, rowPrototype);
+      return bareResult(columns, rows, 0);
     } catch (error) {
       // The state of the statement is unknown.
       prepared.delete(sql);
@@ -101,7 +102,8 @@ export function createLocalClient(
   function commitSome(
     groups: readonly Statements[],
     begin: string,
-    { mostMs = Infinity, canBeLost = false }: CommitOptions = {},
+    { mostMs = Infinity, canBeLost = false }: CommitOptions,
+    hasNames: boolean,
   ): ResultSet[][] {
     const begun = clock.monotonic();
     let index = 0;
@@ -113,7 +115,7 @@ export function createLocalClient(
         if (results.length > 0 && clock.monotonic() - begun >= mostMs) break;
         const ofGroup: ResultSet[] = [];
         for (const statement of statements) {
-          ofGroup.push(run(...toPair(statement)));
+          ofGroup.push(run(...toPair(statement), hasNames));
           index++;
         }
         results.push(ofGroup);
@@ -126,7 +128,8 @@ export function createLocalClient(
     }
   }
 
-  const batch = (statements: Statements, begin: string) => commitSome([statements], begin).flat();
+  const batch = (statements: Statements, begin: string) =>
+    commitSome([statements], begin, {}, true).flat();
 
   function rollBack(): void {
     try {
@@ -153,7 +156,7 @@ export function createLocalClient(
     async batch(statements, mode = "deferred") {
       return batch(statements, mode === "write" ? "BEGIN IMMEDIATE" : "BEGIN");
     },
-    commitSome: async (groups, options) => commitSome(groups, "BEGIN IMMEDIATE", options),
+    commitSome: async (groups, options) => commitSome(groups, "BEGIN IMMEDIATE", options, false),
     async migrate(statements) {
       run("PRAGMA foreign_keys = OFF", undefined);
       try {
@@ -219,11 +222,11 @@ export function toResultSet(
     prototypes.set(key, prototype);
     for (const row of rows) Object.setPrototypeOf(row, prototype);
   }
-  return result(columns, rows, rowsAffected);
+  return bareResult(columns, rows, rowsAffected);
 }
 
-/** Rows are arrays that also have their columns' names, as `ResultSet` requires. */
-function result(columns: string[], rows: object[], rowsAffected: number): ResultSet {
+/** A result whose rows have the names of their columns only if somebody has given them. */
+export function bareResult(columns: string[], rows: object[], rowsAffected: number): ResultSet {
   return {
     columns,
     columnTypes: [],

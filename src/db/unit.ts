@@ -1,5 +1,7 @@
 import type { InValue, ResultSet } from "@libsql/client";
 
+import { objectsWith } from "./row-objects.ts";
+
 declare const ROW: unique symbol;
 
 /**
@@ -83,14 +85,10 @@ function resultOf(results: readonly ResultSet[]): Changed & Rows<unknown> {
 
 /** The rows of a result as plain objects. */
 export function rowsOf<Row>(result: ResultSet | undefined): Row[] {
-  if (!result) return [];
-  const { columns, rows } = result;
-  return rows.map((row) => {
-    const plain: Record<string, unknown> = {};
-    for (let i = 0; i < columns.length; i++) plain[columns[i] ?? ""] = row[i];
-    // The author of the SQL, which names the columns, declared their types with `Statement<Row>`.
-    return plain as Row;
-  });
+  if (!result || result.rows.length === 0) return [];
+  const toObject = objectsWith(result.columns);
+  // The author of the SQL, which names the columns, declared their types with `Statement<Row>`.
+  return result.rows.map((row) => toObject(row) as Row);
 }
 
 function isStatement(part: Statement<unknown> | readonly unknown[] | Unit): part is Statement {
