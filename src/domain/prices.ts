@@ -3,6 +3,7 @@ import {
   findListing,
   LIST_DATE,
   LIST_SOURCE,
+  type Listing,
   listedModels,
   priceAt,
   type Shop,
@@ -80,14 +81,22 @@ export function tagOf(
   const listing = findListing(model, shop);
   const price = listing && priceAt(listing.model, atMs);
   if (!listing || !price) return undefined;
-  const source = listing.seller.page ?? LIST_SOURCE;
-  if (listing.seller.id !== "openai") return { price, source, date: LIST_DATE };
+  const last = listedTags.get(listing);
+  if (last?.price === price) return last.tag;
+  const tag = listedTag(listing, model, price);
+  listedTags.set(listing, { price, tag });
+  return tag;
+}
+
+/** The last tag of each listing, because every answer is priced. A listing is that of one model name at one shop. */
+const listedTags = new WeakMap<Listing, { price: Price; tag: PriceTag }>();
+
+function listedTag({ seller }: Listing, model: string, price: Price): PriceTag {
+  const source = seller.page ?? LIST_SOURCE;
+  if (seller.id !== "openai") return { price, source, date: LIST_DATE };
   const priority = OPENAI_TIERS.find(([pattern]) => matchesModel([pattern], model))?.[1] ?? 1;
-  return {
-    price: { ...price, tiers: { flex: HALF, batch: HALF, priority } },
-    source,
-    date: LIST_DATE,
-  };
+  const tiers = { flex: HALF, batch: HALF, priority };
+  return { price: { ...price, tiers }, source, date: LIST_DATE };
 }
 
 /** No call costs this much. */
