@@ -45,6 +45,34 @@ test("every type of a Parquet file has a cell", async () => {
   expect(found).toEqual({ sheet: null, dates: [4, 5, 6] });
 });
 
+/** Written by pyarrow 26, like the two files below. */
+test("decimals, small floats and bytes keep what they are", async () => {
+  const { rows } = await read("test/support/exact.parquet");
+  expect(rows[0]?.join()).toBe("dec38,dec9,dec18,whole,f32,bytes,fixed,nested,word");
+  expect(rows.slice(1)).toEqual([
+    [
+      "12345678901234567890123456.789",
+      1.1,
+      "1234567890123456.78",
+      "9007199254740993",
+      0.1,
+      "abc",
+      "ab",
+      '{"raw":"/w=="}',
+      "x",
+    ],
+    [-0.001, -12.34, 0, 7, -16_777_216, "AP8=", "//4=", '{"raw":"x"}', "y"],
+    ["", "", "", "", 3.4e38, "", "", "", "x"],
+  ]);
+});
+
+test("a file without rows has its columns, and one with two columns of a name is refused", async () => {
+  expect((await read("test/support/empty.parquet")).rows).toEqual([["a"]]);
+  await expect(read("test/support/twins.parquet")).rejects.toThrow(
+    'has two columns with the name "a"; rename one',
+  );
+});
+
 test("a file that is cut off or is not Parquet is refused", async () => {
   const whole = readFileSync(FILE);
   const broken = Buffer.from(whole);
