@@ -200,9 +200,22 @@ describe("a workbook", () => {
       "25%",
       "1,234.50",
     ]);
-    const old = await workbookOf(row(1, "day") + row(2, number(0, 1)), { formats, is1904: true });
-    expect((await read(old)).rows[1]).toEqual(["1904-01-01"]);
-    expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual(["1904-01-01"]);
+    const old = await workbookOf(
+      row(1, "day", "time", "long") + row(2, number(0, 1), number(0.5, 3), number(1.5, 4)),
+      { formats, is1904: true },
+    );
+    expect((await read(old)).rows[1]).toEqual(["1904-01-01", "12:00:00", "36:00:00"]);
+    expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual([
+      "1904-01-01",
+      "12:00",
+      "36:00",
+    ]);
+    const lap = await workbookOf(
+      row(1, "lap", "short") + row(2, number(0.5 / 86_400 + 0.01, 1), number(0.01, 2)),
+      { formats: ["mm:ss.0", "mm:ss"] },
+    );
+    const { rows: laps, input } = await read(lap);
+    expect([laps[1], input.dates]).toEqual([["00:14:24.500", "00:14:24"], []]);
   });
 
   test("has the requested sheet, or the first visible one", async () => {
