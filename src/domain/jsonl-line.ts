@@ -123,12 +123,20 @@ function readMember(name: string, member: Json): Json {
   return settle(member, PASSED_ON);
 }
 
-/** The variables that a line offers to templates: its plain values, with numbers as they are written. */
+/**
+ * The variables that a line offers to templates: texts and numbers as they are written, other values as JSON, and `null`
+ * as an empty text. Objects and lists that describe the task, such as `messages`, are none.
+ */
 function variablesOf(value: JsonObject): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
   for (const [name, member] of Object.entries(value))
     if (typeof member === "string") variables.set(name, member);
-    else if (typeof member !== "object" || numberOf(member) !== undefined)
+    else if (member === null) variables.set(name, "");
+    else if (typeof member !== "object" || numberOf(member) !== undefined || !isOfTask(name))
       variables.set(name, JSON.stringify(member));
   return variables;
+}
+
+function isOfTask(name: string): boolean {
+  return FURTHER_FIELDS.has(name) || meaningOf(name) !== undefined;
 }
