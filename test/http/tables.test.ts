@@ -181,6 +181,7 @@ describe("the encoding of a file", () => {
     ["utf-16le", Buffer.from(`\uFEFF${text}`, "utf16le")],
     ["utf-16le", Buffer.from(text, "utf16le")],
     ["utf-16be", Buffer.from(`\uFEFF${text}`, "utf16le").swap16()],
+    ["utf-16be", Buffer.from(text, "utf16le").swap16()],
     ["windows-1252", windows],
   ])("is detected: %s", async (encoding, bytes) => {
     const { batch, prompts } = await read("e.csv", bytes);
@@ -306,8 +307,8 @@ describe("a JSON file", () => {
     expect(await refused("bad.json", text)).toContain(message);
   });
 
-  test("may have numbers as ids, and blank lines", async () => {
-    const text = '{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
+  test("may have numbers as ids, blank lines and a byte order mark", async () => {
+    const text = '\uFEFF{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
     const { batch, json } = await read("ids.jsonl", text);
     expect(batch.tasks.map(({ id }: Json) => id)).toEqual(["17", "12345678901234567890"]);
     expect(batch.input).toMatchObject({ format: "jsonl", rows: 2, skipped: 1 });

@@ -221,6 +221,7 @@ describe("a workbook", () => {
   test("has the requested sheet, or the first visible one", async () => {
     const content = await workbookOf([
       { name: "Hidden", rows: row(1, "a") + row(2, "hidden"), state: "hidden" },
+      { name: "Secret", rows: row(1, "a") + row(2, "secret"), state: "veryHidden" },
       { name: "Data", rows: row(1, "a") + row(2, "data") },
       { name: "2026", rows: row(1, "a") + row(2, "year") },
       { name: "Empty", rows: "" },
@@ -232,7 +233,7 @@ describe("a workbook", () => {
     expect(await cells("data")).toEqual(["data"]);
     expect(await cells(1)).toEqual(["hidden"]);
     expect(await refused(content, { xlsx: { sheet: "Nope" } })).toContain(
-      'has no sheet "Nope"; it has "Hidden", "Data", "2026", "Empty"',
+      'has no sheet "Nope"; it has "Hidden", "Secret", "Data", "2026", "Empty"',
     );
     expect(await refused(content, { xlsx: { sheet: 9 } })).toContain("has no sheet 9");
     expect(await refused(content, { xlsx: { sheet: "Empty" } })).toContain("has no header row");
