@@ -112,6 +112,9 @@ test("failed rows are returned unchanged, and can be sent again", async () => {
     ["b", ' "q" ', "fail me", "2", "k2", ""],
     ["c", "", "fail too", "3", "k3", "z"],
   ]);
+  const models = { fine: "gpt-4o-mini", "fail me": "gpt-4o-mini", "fail too": "gpt-4o-mini" };
+  const results: Json[] = parse((await app.get("/batches/mixed/results")).text, { columns: true });
+  expect(Object.fromEntries(results.map(({ prompt, model }) => [prompt, model]))).toEqual(models);
   writeFileSync(join(app.filesDir, "again.csv"), failed.text);
   await run("again", { inputFile: "again.csv" });
   expect((await app.get("/batches/again")).body.data.progress.failed).toBe(2);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { parse } from "csv-parse/sync";
 
+import { PackedTexts } from "../../src/lib/tables/packed-texts.ts";
 import { readTable } from "../../src/lib/tables/read-table.ts";
 import type { Cell, TableFound, WorkbookOptions } from "../../src/lib/tables/table.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
@@ -372,6 +373,14 @@ describe("a workbook is refused", () => {
     );
   });
 
+  test("with more different text than is held in memory", () => {
+    const texts = new PackedTexts();
+    texts.add("a");
+    expect(() => texts.add("x".repeat(128 * 1024 * 1024))).toThrow(
+      "its different texts take more than 134217728 bytes",
+    );
+  });
+
   test("with options for another format", async () => {
     const content = await workbookOf(row(1, "a"));
     expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is not CSV or JSON");
@@ -427,6 +436,12 @@ describe("results as a workbook", () => {
     expect(again.rows).toEqual([rows[0]?.slice(0, 6), rows[1]?.slice(0, 6)] as Cell[][]);
     const json: Json[] = (await app.get(`/batches/${id}/results?format=json`)).body;
     expect(json[0]).toMatchObject({ name: "=1+1", price: 1.5, ok: false, code: "007" });
+    // And so do those of a batch that was made from this one.
+    const config = { promptTemplate: "{{day}} {{price}}" };
+    await app.post("/batches", { id: `${id}-next`, inputBatch: id, config });
+    const next = await download(`/batches/${id}-next/results?format=xlsx`);
+    expect(next.rows[1]?.slice(0, 6)).toEqual(rows[1]?.slice(0, 6) ?? []);
+    expect(next.found).toEqual({ sheet: "Results", dates: [1, 2] });
   });
 
   test("mark text that is too long for a cell, and can be requested in parts", async () => {
