@@ -45,7 +45,7 @@ test("every type of a Parquet file has a cell", async () => {
   expect(found).toEqual({ sheet: null, dates: [4, 5, 6] });
 });
 
-/** Written by pyarrow 26, like the two files below. */
+/** Written by pyarrow 26, like the other files. */
 test("decimals, small floats, bytes and times of 96 bits keep what they are", async () => {
   const { rows, found } = await read("test/support/exact.parquet");
   expect(rows[0]?.join()).toBe("dec38,dec9,dec18,whole,f32,bytes,fixed,nested,word,old");
@@ -72,6 +72,15 @@ test("a file without rows has its columns, and one with two columns of a name is
   expect((await read("test/support/empty.parquet")).rows).toEqual([["a"]]);
   await expect(read("test/support/twins.parquet")).rejects.toThrow(
     'has two columns with the name "a"; rename one',
+  );
+});
+
+test("a small file with too many rows, or too many in one group, is refused", async () => {
+  await expect(read("test/support/tall.parquet")).rejects.toThrow(
+    "has 10000001 rows; 10000000 is the most",
+  );
+  await expect(read("test/support/wide-group.parquet")).rejects.toThrow(
+    "has 8000001 rows of 1 columns in row group 1; 8000000 cells in a group are the most",
   );
 });
 
