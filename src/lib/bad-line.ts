@@ -1,11 +1,13 @@
 import type { FileSystem } from "./file-system.ts";
 
 const LINE_FEED = 0x0a;
+/** A longer line is not looked through, because it is held in memory. */
+const MOST_LINE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Names the first line of a file that is not valid in an encoding, or has a NUL byte: ` in line 7`. Empty if the
- * encoding has no lines that can be told apart as bytes (UTF-16). Only called for a file that is refused, because
- * it reads the file again.
+ * encoding has no lines that can be told apart as bytes (UTF-16), or a line is very long. Only called for a file that is
+ * refused, because it reads the file again.
  */
 export async function inBadLine(
   files: FileSystem,
@@ -15,16 +17,20 @@ export async function inBadLine(
   if (encoding.startsWith("utf-16")) return "";
   let line = 1;
   let held: Buffer[] = [];
+  let heldBytes = 0;
   for await (const chunk of files.read(path)) {
     const end = chunk.lastIndexOf(LINE_FEED) + 1;
-    const lines = Buffer.concat([...held, chunk.subarray(0, end)]);
     if (end > 0) {
+      const lines = Buffer.concat([...held, chunk.subarray(0, end)]);
       if (isBad(lines, encoding)) return ` in line ${line + linesBeforeBad(lines, encoding)}`;
       line += countLines(lines);
       held = [];
+      heldBytes = 0;
     }
     // The chunk's memory is reused for the next one.
     held.push(Buffer.from(chunk.subarray(end)));
+    heldBytes += chunk.length - end;
+    if (heldBytes > MOST_LINE_BYTES) return "";
   }
   return ` in line ${line}`;
 }

@@ -215,6 +215,12 @@ describe("the encoding of a file", () => {
     expect(message).toContain("config.csv.encoding");
   });
 
+  test("of a file with a very long line is refused without a line", async () => {
+    const line = Buffer.concat([Buffer.alloc(17_000_000, "a"), Buffer.from([0xff])]);
+    const message = await refused("long.csv", Buffer.concat([Buffer.from("prompt\né"), line]));
+    expect(message).toContain("is not valid UTF-8, and its encoding cannot be detected");
+  });
+
   test("is taken from the config, and refused if the bytes contradict it", async () => {
     const russian = Buffer.from("prompt\n\xcf\xf0\xe8\xe2\xe5\xf2\n", "latin1");
     const { prompts } = await read("e.csv", russian, { csv: { encoding: "cp1251" } });
