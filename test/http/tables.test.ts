@@ -306,6 +306,7 @@ describe("a JSON file", () => {
     ['[{"prompt":"a"}] {"prompt":"b"}', "text behind the JSON array"],
     ['[{"prompt":"a"},,{"prompt":"b"}]', "row 2: is not valid JSON"],
     ['[{"prompt":"a"},]', "row 2: is not valid JSON"],
+    ['[{"prompt":"a","n":NaN}]', 'row 1: is not valid JSON: Unexpected identifier "NaN"'],
     ['[{"prompt":"a"}, 7]', "row 2: must be a JSON object"],
     ["[]", "no rows"],
     ['[{"prompt":"a"}}', "cut off"],
