@@ -36,13 +36,13 @@ const OPERATORS = ["==", "!=", "<", "<=", ">", ">=", "contains"] as const;
 type Operator = (typeof OPERATORS)[number];
 
 type Token =
-  | { kind: "variable" | "text" | "number"; text: string; at: number }
+  | { kind: "variable" | "text" | "number" | "boolean"; text: string; at: number }
   | { kind: "operator"; text: Operator; at: number }
   | { kind: "word"; text: "and" | "or" | "not"; at: number }
   | { kind: "bracket"; text: "(" | ")"; at: number }
   | { kind: "end"; text: ""; at: number };
 
-type Operand = Token & { kind: "variable" | "text" | "number" };
+type Operand = Token & { kind: "variable" | "text" | "number" | "boolean" };
 type Test = (values: Values) => boolean;
 
 /** Reads a condition. Throws `ConditionError` if it is not valid. */
@@ -116,7 +116,7 @@ function tokenAt(
 function wordToken(whole: string, at: number): Token {
   const text = whole.toLowerCase();
   if (text === "and" || text === "or" || text === "not") return { kind: "word", text, at };
-  if (text === "true" || text === "false") return { kind: "text", text, at };
+  if (text === "true" || text === "false") return { kind: "boolean", text, at };
   const operator = OPERATORS.find((one) => one === text);
   if (operator) return { kind: "operator", text: operator, at };
   throw new ConditionError(
@@ -192,8 +192,7 @@ function createParser(tokens: readonly Token[]) {
 
   function operand(): Operand {
     const token = take();
-    if (token.kind === "variable" || token.kind === "text" || token.kind === "number")
-      return token as Operand;
+    if (isOperand(token)) return token;
     throw new ConditionError(
       `expected a {{variable}}, a 'text' or a number, ${found(token)}`,
       token.at,
@@ -211,12 +210,17 @@ function createParser(tokens: readonly Token[]) {
   };
 }
 
+function isOperand(token: Token): token is Operand {
+  return ["variable", "text", "number", "boolean"].includes(token.kind);
+}
+
 function found({ kind, text }: Token): string {
   return kind === "end" ? "found the end" : `found ${text}`;
 }
 
 function compare(left: Operand, operator: Operator, right: Operand): Test {
-  const isText = left.kind === "text" || right.kind === "text";
+  const isBoolean = left.kind === "boolean" || right.kind === "boolean";
+  const isText = isBoolean || left.kind === "text" || right.kind === "text";
   const isNumber = left.kind === "number" || right.kind === "number";
   const isOrder = operator !== "==" && operator !== "!=" && operator !== "contains";
   if (isText && isNumber && isOrder)
@@ -225,8 +229,8 @@ function compare(left: Operand, operator: Operator, right: Operand): Test {
       right.at,
     );
   const as = isText || operator === "contains" ? "text" : isNumber ? "number" : "either";
-  const one = valueOf(left);
-  const other = valueOf(right);
+  const toValue = isBoolean ? lowerCaseOf : valueOf;
+  const [one, other] = [toValue(left), toValue(right)];
   return (values) => holds(one(values), operator, other(values), as);
 }
 
@@ -234,8 +238,14 @@ function valueOf({ kind, text }: Operand): (values: Values) => string {
   return kind === "variable" ? (values) => values.get(text) ?? "" : () => text;
 }
 
+function lowerCaseOf(operand: Operand): (values: Values) => string {
+  const value = valueOf(operand);
+  return (values) => value(values).trim().toLowerCase();
+}
+
 /**
- * Values of rows are texts. Against a quoted text they are compared as texts. Against a number they are compared as
+ * Values of rows are texts. Against `true` or `false` they are compared in any letter case, because spreadsheets write TRUE
+ * in a CSV. Against a quoted text they are compared as texts. Against a number they are compared as
  * numbers; a value that is not a number is unequal to it, and neither less nor greater. Two variables are compared as
  * numbers if both look like numbers.
  */

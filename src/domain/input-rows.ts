@@ -3,9 +3,10 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { meaningOf } from "./columns.ts";
 import { withoutOutput } from "./output.ts";
 import { fromProviderBody } from "./request.ts";
-import { csvOf, type ResultWriter } from "./result-format.ts";
+import { csvOf, type CsvShape, type ResultWriter } from "./result-format.ts";
 import type { ResultSource } from "./result-row.ts";
 import { cellOf, type ResultCell, type ResultTable } from "./result-table.ts";
+import { CsvOptions, XlsxOptions } from "./task-input.ts";
 
 /*
  * Rows of a batch's input as they were, to be sent again: a table for a table, JSONL for anything else.
@@ -17,13 +18,38 @@ import { cellOf, type ResultCell, type ResultTable } from "./result-table.ts";
 const TAKEN = new Set(["id", "idempotencyKey"]);
 
 /** Writes the rows of a batch. `columns` are those of its file; `null` for JSON and inline tasks. */
-export function createInputWriter(
-  columns: string[] | null,
-  { safe, bom }: { safe: boolean; bom: boolean },
-): ResultWriter {
+export function createInputWriter(columns: string[] | null, shape: CsvShape): ResultWriter {
   if (columns === null)
-    return { head: "", rows: (rows) => rows.map((row) => `${toLine(row)}\n`).join(""), foot: "" };
-  return csvOf(inputTable(columns), { safe, bom });
+    return {
+      head: shape.bom ? "\uFEFF" : "",
+      rows: (rows) => rows.map((row) => `${toLine(row)}\n`).join(""),
+      foot: "",
+    };
+  return csvOf(inputTable(columns), shape);
+}
+
+/**
+ * Where the options of a batch expect the rows of a CSV, so that it can be sent again with the same options. A byte order
+ * mark has precedence over an encoding that they name.
+ */
+export function csvLayout(config: Config): Required<Omit<CsvShape, "safe">> {
+  const { delimiter = ",", encoding, ...header } = CsvOptions.safeParse(config["csv"]).data ?? {};
+  return { delimiter, bom: encoding !== undefined, headerRow: headerRowOf(header) };
+}
+
+/** The same for a workbook. A sheet that the options name by its position keeps no place. */
+export function xlsxLayout(config: Config): { sheet: string | undefined; headerRow: number } {
+  const { sheet, ...header } = XlsxOptions.safeParse(config["xlsx"]).data ?? {};
+  return {
+    sheet: typeof sheet === "string" ? sheet : undefined,
+    headerRow: headerRowOf(header),
+  };
+}
+
+type Config = Record<string, unknown>;
+
+function headerRowOf(options: Pick<CsvOptions, "header" | "headerRow">): number {
+  return options.header === false ? 0 : (options.headerRow ?? 1);
 }
 
 /** The rows of a batch whose file had these columns. */

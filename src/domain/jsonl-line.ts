@@ -3,7 +3,7 @@ import { z } from "zod";
 import { numberOf, parseExactOrNone, settle } from "../lib/exact-json.ts";
 import { findFault } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject, whyNotJson } from "../lib/json.ts";
 import { rowIssuesOf } from "../lib/zod-issues.ts";
 import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
 import { type Endpoint, PASSED_ON } from "./request.ts";
@@ -67,7 +67,7 @@ const OpenAiLine = z.object({
 export function readJsonlLine(text: string): ReadLine {
   const value = parseExactOrNone(text);
   if (!isJsonObject(value)) {
-    const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
+    const message = value === undefined ? problemOf(text) : "must be a JSON object";
     return { line: null, names: [], issues: [{ field: "", message }] };
   }
   const fault = findFault(text, value);
@@ -77,6 +77,15 @@ export function readJsonlLine(text: string): ReadLine {
   return "custom_id" in value && "body" in value
     ? { names, ...readOpenAiLine(value) }
     : { names, ...readTaskLine(value) };
+}
+
+function problemOf(text: string): string {
+  try {
+    JSON.parse(text);
+    return "is not valid JSON";
+  } catch (error) {
+    return `is not valid JSON: ${whyNotJson(error)}`;
+  }
 }
 
 function readOpenAiLine(value: JsonObject) {
@@ -123,12 +132,20 @@ function readMember(name: string, member: Json): Json {
   return settle(member, PASSED_ON);
 }
 
-/** The variables that a line offers to templates: its plain values, with numbers as they are written. */
+/**
+ * The variables that a line offers to templates: texts and numbers as they are written, other values as JSON, and `null`
+ * as an empty text. Objects and lists that describe the task, such as `messages`, are none.
+ */
 function variablesOf(value: JsonObject): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
   for (const [name, member] of Object.entries(value))
     if (typeof member === "string") variables.set(name, member);
-    else if (typeof member !== "object" || numberOf(member) !== undefined)
+    else if (member === null) variables.set(name, "");
+    else if (typeof member !== "object" || numberOf(member) !== undefined || !isOfTask(name))
       variables.set(name, JSON.stringify(member));
   return variables;
+}
+
+function isOfTask(name: string): boolean {
+  return FURTHER_FIELDS.has(name) || meaningOf(name) !== undefined;
 }

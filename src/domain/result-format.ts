@@ -48,14 +48,24 @@ function csvWriter(shape: ResultShape): ResultWriter {
   return csvOf(resultTable(shape), shape);
 }
 
+export type CsvShape = {
+  safe: boolean;
+  bom: boolean;
+  delimiter?: string;
+  /** The number of the header's row, with blank rows above it; 0 for no header. */
+  headerRow?: number;
+};
+
 /** A table as CSV. */
 export function csvOf(
   { header, cells }: ResultTable,
-  { safe, bom }: { safe: boolean; bom: boolean },
+  { safe, bom, delimiter, headerRow = 1 }: CsvShape,
 ): ResultWriter {
+  const above = "\n".repeat(Math.max(0, headerRow - 1));
+  const first = headerRow === 0 ? "" : csvLine(header, safe, delimiter);
   return {
-    head: (bom ? "\uFEFF" : "") + csvLine(header, safe),
-    rows: (rows) => rows.map((row) => csvLine(cells(row), safe)).join(""),
+    head: (bom ? "\uFEFF" : "") + above + first,
+    rows: (rows) => rows.map((row) => csvLine(cells(row), safe, delimiter)).join(""),
     foot: "",
   };
 }

@@ -137,7 +137,7 @@ const TWO_HEADERS = {
 };
 
 /** How to read a CSV file, if detection does not suffice. */
-const CsvOptions = z
+export const CsvOptions = z
   .strictObject({
     delimiter: z
       .string()
@@ -161,10 +161,10 @@ const CsvOptions = z
   })
   .refine(hasOneHeader, TWO_HEADERS)
   .meta(named("CsvOptions"));
-type CsvOptions = z.infer<typeof CsvOptions>;
+export type CsvOptions = z.infer<typeof CsvOptions>;
 
 /** How to read a workbook. */
-const XlsxOptions = z
+export const XlsxOptions = z
   .strictObject({
     sheet: z
       .union([z.string().min(1).max(255), z.number().int().min(1).max(1000)])

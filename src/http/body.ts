@@ -6,7 +6,7 @@ import { AppError, invalid } from "../errors.ts";
 import { type Clock, nextRound } from "../lib/clock.ts";
 import { parseExact } from "../lib/exact-json.ts";
 import { findFault } from "../lib/json-limits.ts";
-import type { Json } from "../lib/json.ts";
+import { type Json, whyNotJson } from "../lib/json.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
@@ -127,15 +127,10 @@ function decodeUtf8(bytes: Uint8Array): string {
 /** The start of the message for a body that is not JSON; the reason follows it. */
 export const NOT_JSON = "the body is not valid JSON: ";
 
-/** The parser quotes what it did not expect, at length. */
-const LONGEST_REASON = 100;
-
 function requireJson(text: string): Json {
   try {
     return parseExact(text, PASSED_ON);
   } catch (error) {
-    const said = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
-    const why = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
-    throw invalid([{ path: "", message: `${NOT_JSON}${why}` }]);
+    throw invalid([{ path: "", message: `${NOT_JSON}${whyNotJson(error)}` }]);
   }
 }

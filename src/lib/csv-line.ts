@@ -1,6 +1,6 @@
 import { plainNumber } from "./plain-number.ts";
 
-/** Texts that need quotes. Blanks at the ends, because some programs trim them; a BOM, because readers drop it. */
+/** Texts that need quotes, with any delimiter. Blanks at the ends, because some programs trim them; a BOM, because readers drop it. */
 const NEEDS_QUOTES = /[",\r\n\uFEFF]|^\s|\s$/;
 /** Beginnings that spreadsheets read as a formula (OWASP, "CSV Injection"). */
 const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
@@ -13,15 +13,16 @@ const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
 export function csvLine(
   cells: readonly (string | number | boolean | null)[],
   safe: boolean,
+  delimiter = ",",
 ): string {
   const texts = cells.map((cell) => {
     if (cell === null) return "";
-    return typeof cell === "string" ? quoted(safe ? neutral(cell) : cell) : textOf(cell);
+    return quoted(typeof cell === "string" && safe ? neutral(cell) : textOf(cell), delimiter);
   });
-  return `${texts.join(",")}\n`;
+  return `${texts.join(delimiter)}\n`;
 }
 
-function textOf(cell: number | boolean): string {
+function textOf(cell: string | number | boolean): string {
   return typeof cell === "number" ? plainNumber(cell) : String(cell);
 }
 
@@ -29,6 +30,8 @@ function neutral(cell: string): string {
   return FORMULA.test(cell) ? `'${cell}` : cell;
 }
 
-function quoted(cell: string): string {
-  return NEEDS_QUOTES.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+function quoted(cell: string, delimiter: string): string {
+  return NEEDS_QUOTES.test(cell) || cell.includes(delimiter)
+    ? `"${cell.replaceAll('"', '""')}"`
+    : cell;
 }

@@ -116,8 +116,10 @@ class RecordSplitter {
   }
 }
 
+const LINE_END = /\r\n|\n|\r/;
+
 function linesOf(text: string): string[] {
-  const lines = text.includes("\r") ? text.split(/\r\n|\n|\r/) : text.split("\n");
+  const lines = text.includes("\r") ? text.split(LINE_END) : text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   return lines;
 }
@@ -132,7 +134,8 @@ function parseQuoted(text: string, delimiter: string, linesBefore: number): stri
   try {
     return parse(text, { ...OPTIONS, delimiter });
   } catch (error) {
-    throw error instanceof CsvError ? new TextFileError(explain(error, linesBefore)) : error;
+    // A quote that is never closed holds back the record that it is in, so that the text is this record.
+    throw asRefusal(error, { linesBefore, recordAt: linesBefore + 1 });
   }
 }
 
@@ -143,11 +146,13 @@ async function* parseAsItComes(
   { delimiter, linesBefore }: { delimiter: string; linesBefore: number },
 ): AsyncGenerator<string[][]> {
   const parser = parseStream({ ...OPTIONS, delimiter });
+  let recordAt = linesBefore + 1;
   // The callback of `write` gets the error, too.
   parser.on("error", () => undefined);
   const write = async (piece: string | Buffer) => {
     const written = done((callback) => parser.write(piece, callback));
     const records = recordsOf(parser);
+    for (const record of records) recordAt += linesIn(record);
     await written;
     return records;
   };
@@ -160,7 +165,7 @@ async function* parseAsItComes(
     await done((callback) => parser.end(callback));
     yield recordsOf(parser);
   } catch (error) {
-    throw error instanceof CsvError ? new TextFileError(explain(error, linesBefore)) : error;
+    throw asRefusal(error, { linesBefore, recordAt });
   } finally {
     parser.destroy();
   }
@@ -182,14 +187,32 @@ function recordsOf(parser: Parser): string[][] {
   }
 }
 
-function explain(error: CsvError, linesBefore: number): string {
+/** The lines that a record takes in its file. */
+function linesIn(cells: string[]): number {
+  let lines = 1;
+  for (const cell of cells)
+    if (cell.includes("\n") || cell.includes("\r")) lines += cell.split(LINE_END).length - 1;
+  return lines;
+}
+
+/** `recordAt`: the line in which the record begins that was not read to its end. */
+type Place = { linesBefore: number; recordAt: number };
+
+function asRefusal(error: unknown, place: Place): unknown {
+  return error instanceof CsvError ? new TextFileError(explain(error, place)) : error;
+}
+
+function explain(error: CsvError, { linesBefore, recordAt }: Place): string {
   const { lines } = error as { lines?: unknown };
   const line = typeof lines === "number" ? ` in line ${linesBefore + lines}` : "";
   switch (error.code) {
     case "CSV_QUOTE_NOT_CLOSED":
-      return `has a quote that is opened${line} and never closed`;
+      return (
+        `has a quote that is never closed, in the row that begins in line ${recordAt}; ` +
+        "close it, or quote the cell and double the quote if it is part of the text"
+      );
     case "CSV_MAX_RECORD_SIZE":
-      return `has a record of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB${line}; is a quote missing?`;
+      return `has a row of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB, which begins in line ${recordAt}; is a quote missing there?`;
     case "INVALID_OPENING_QUOTE":
       return `has a quote inside an unquoted cell${line}; quote the cell and double the quote`;
     case "CSV_INVALID_CLOSING_QUOTE":

@@ -1,5 +1,6 @@
+import { inBadLine } from "./bad-line.ts";
 import type { FileSystem } from "./file-system.ts";
-import { TextFileError } from "./text-file.ts";
+import { hasNul, TextFileError } from "./text-file.ts";
 
 /*
  * Which encoding a text file has. A byte order mark or a declaration decides. Without one, a file that
@@ -59,21 +60,20 @@ function byZeros(start: Buffer): string | undefined {
 async function byContent(files: FileSystem, path: string): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const western = new WesternText();
-  let [offset, isAscii, isUtf8] = [0, true, true];
+  let [isAscii, isUtf8] = [true, true];
   for await (const chunk of files.read(path, SCAN_BYTES)) {
-    if (chunk.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
+    if (chunk.includes(0)) throw new TextFileError(hasNul(await inBadLine(files, path, "latin1")));
     const text = isUtf8 ? decoded(decoder, chunk) : undefined;
     if (text !== undefined) {
-      offset += chunk.length;
       isAscii &&= text.length === chunk.length;
       continue;
     }
     isUtf8 = false;
     western.add(chunk);
-    if (!isAscii || western.hasUndefined) throw unknown(offset);
+    if (!isAscii || western.hasUndefined) throw unknown(await inBadLine(files, path, "utf-8"));
   }
   if (isUtf8 && decoded(decoder, undefined) !== undefined) return "utf-8";
-  if (!isAscii || !western.isPlausible) throw unknown(offset);
+  if (!isAscii || !western.isPlausible) throw unknown(await inBadLine(files, path, "utf-8"));
   return "windows-1252";
 }
 
@@ -85,9 +85,9 @@ function decoded(decoder: TextDecoder, chunk: Buffer | undefined): string | unde
   }
 }
 
-function unknown(offset: number): TextFileError {
+function unknown(where: string): TextFileError {
   return new TextFileError(
-    `is not valid UTF-8 (after byte ${offset}), and its encoding cannot be detected for certain; save it as ` +
+    `is not valid UTF-8${where}, and its encoding cannot be detected for certain; save it as ` +
       "UTF-8, or name its encoding in config.csv.encoding (such as windows-1250, windows-1251 or shift_jis)",
   );
 }
@@ -146,6 +146,10 @@ function refuseOtherFormats(start: Buffer): void {
     throw new TextFileError(
       "is an encrypted workbook or an old one (.xls); save it as .xlsx without a password",
     );
+  if (begins("50415245"))
+    throw new TextFileError("is an encrypted Parquet file; write it without encryption");
+  if (begins("4152524f5731"))
+    throw new TextFileError("is an Arrow or Feather file; write it as Parquet");
   if (begins("25504446")) throw new TextFileError("is a PDF; export its table as CSV");
   // Programs name their HTML tables .xls, and a link that needs a login downloads a page.
   if (MARKUP.test(start.toString("latin1", 0, 512)))

@@ -33,3 +33,12 @@ export function canonicalJson(value: unknown): string {
       : item,
   );
 }
+
+/** The parser quotes what it did not expect, at length. */
+const LONGEST_REASON = 100;
+
+/** What the parser said of a text that is not JSON. */
+export function whyNotJson(error: unknown): string {
+  const said = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
+  return said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
+}

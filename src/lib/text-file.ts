@@ -1,3 +1,4 @@
+import { inBadLine } from "./bad-line.ts";
 import type { FileSystem } from "./file-system.ts";
 
 /** A file is not text in its encoding; the message says what it is. */
@@ -13,7 +14,7 @@ const CHUNK_BYTES = 32_768;
 
 /**
  * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a chunk is reused
- * for the next. Throws `TextFileError` if the file is empty or not in that encoding, with the offset of the chunk.
+ * for the next. Throws `TextFileError` if the file is empty or not in that encoding, with the line.
  */
 export async function* readUtf8(files: FileSystem, file: TextFile): AsyncGenerator<Buffer> {
   const isUtf8 = new TextDecoder(file.encoding).encoding === "utf-8";
@@ -31,16 +32,26 @@ async function* readPieces(
   { path, encoding }: TextFile,
 ): AsyncGenerator<{ text: string; bytes: Buffer }> {
   const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
-  let offset = 0;
+  const name = decoder.encoding === "utf-8" ? "UTF-8" : decoder.encoding;
+  const notValid = async () =>
+    `is not valid ${name}${await inBadLine(files, path, encoding)}; save it as UTF-8, or name its encoding in ` +
+    "config.csv.encoding";
+  let isEmpty = true;
   for await (const bytes of files.read(path, CHUNK_BYTES)) {
-    const text = decode(decoder, bytes, offset);
+    const text = decode(decoder, bytes);
+    if (text === undefined) throw new TextFileError(await notValid());
     if (text.includes("\0"))
-      throw new TextFileError("contains NUL bytes, so it is not a text file");
-    offset += bytes.length;
+      throw new TextFileError(hasNul(await inBadLine(files, path, encoding)));
+    isEmpty = false;
     yield { text, bytes };
   }
-  if (offset === 0) throw new TextFileError("is empty");
-  decode(decoder, undefined, offset);
+  if (isEmpty) throw new TextFileError("is empty");
+  if (decode(decoder, undefined) === undefined) throw new TextFileError(await notValid());
+}
+
+/** Why a file with NUL characters is refused. `where` is of `inBadLine`. */
+export function hasNul(where: string): string {
+  return `contains NUL bytes${where}, so it is not a text file; remove them, or write the file again as text`;
 }
 
 /** The beginning of a file as text; a character that is cut off at its end is left out. */
@@ -54,13 +65,10 @@ export async function readTextStart(
   return { text, isWhole: start.length < bytes };
 }
 
-function decode(decoder: TextDecoder, chunk: Buffer | undefined, offset: number): string {
+function decode(decoder: TextDecoder, chunk: Buffer | undefined): string | undefined {
   try {
     return decoder.decode(chunk, { stream: chunk !== undefined });
   } catch {
-    const name = decoder.encoding === "utf-8" ? "UTF-8" : decoder.encoding;
-    throw new TextFileError(
-      `is not valid ${name} (after byte ${offset}); save it as UTF-8, or name its encoding in config.csv.encoding`,
-    );
+    return undefined;
   }
 }

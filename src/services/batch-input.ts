@@ -52,11 +52,12 @@ function* prepareTasks(rows: RowContext, tasks: TaskInput[]): Generator<Prepared
     yield prepareTask(rows, i + 1, task, variablesOf(task), null);
 }
 
-/** Inline tasks have no columns: a template sees their id, prompt, and the plain values of their metadata. */
+/** Inline tasks have no columns: a template sees their id, prompt, and the values of their metadata. */
 function variablesOf({ id, prompt, metadata }: TaskInput): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
   for (const [name, value] of Object.entries({ ...metadata, prompt, id }))
-    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
-      variables.set(name, String(value));
+    if (value === null) variables.set(name, "");
+    else if (value !== undefined)
+      variables.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
   return variables;
 }

@@ -1,9 +1,9 @@
 import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
 import { columnNames } from "../domain/columns.ts";
-import { createInputWriter, inputTable } from "../domain/input-rows.ts";
+import { createInputWriter, csvLayout, inputTable, xlsxLayout } from "../domain/input-rows.ts";
 import { columnsOf, Output, type OutputColumn } from "../domain/output.ts";
-import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
+import { createResultWriter, type CsvShape, type ResultFormat } from "../domain/result-format.ts";
 import { type ResultCell, resultTable, type ResultTable } from "../domain/result-table.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
@@ -64,16 +64,20 @@ export async function* streamResults(
   batch: Batch,
   { format: asked, status, isWanted, safe, bom }: ResultOptions,
 ): AsyncGenerator<string | Uint8Array> {
-  const { columns, isDryRun } = batch;
+  const { columns, isDryRun, config } = batch;
   const format = formatOfResults(batch, asked);
   const pages = wantedOf(pagesOf(ctx, batch, status), isWanted);
   if (format === "xlsx") {
     const { header, cells } = tableOf(batch, asked);
-    return yield* writeXlsx({ header, rows: workbookRows(batch, pages, cells) });
+    const layout = asked === "input" ? xlsxLayout(config) : {};
+    return yield* writeXlsx({ header, rows: workbookRows(batch, pages, cells), ...layout });
   }
   const write =
     asked === "input"
-      ? createInputWriter(format === "csv" ? columns : null, { safe, bom })
+      ? createInputWriter(
+          format === "csv" ? columns : null,
+          inputShape(batch, format, { safe, bom }),
+        )
       : createResultWriter({ format, columns, answers: answerColumns(batch), isDryRun, safe, bom });
   yield write.head;
   const pause = createPauses(ctx.clock);
@@ -85,6 +89,15 @@ export async function* streamResults(
       if (pause.isDue()) await pause.take();
     }
   yield write.foot;
+}
+
+function inputShape(
+  { config }: Batch,
+  format: ResultFormat,
+  { safe, bom }: { safe: boolean; bom: boolean },
+): CsvShape {
+  const layout = csvLayout(config);
+  return { ...layout, safe, bom: layout.bom || (bom && format === "csv") };
 }
 
 function tableOf(batch: Batch, format: ResultOptions["format"]): ResultTable {

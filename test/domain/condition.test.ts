@@ -10,6 +10,7 @@ const VALUES = new Map([
   ["big", "9007199254740993"],
   ["word", "n/a"],
   ["none", ""],
+  ["yes", "TRUE "],
 ]);
 
 test.each([
@@ -24,13 +25,30 @@ test.each([
   ["{{word}} != 1", true],
   ["{{none}} == '' AND ({{a}} == 'x' or {{a}} != \"it's\")", true],
   ["{{a}} == 'x' and {{a}} == 'y' or {{n}} == 5", true],
+  ["{{yes}} == true and not {{yes}} == false and false != {{yes}}", true],
+  ["{{yes}} == 'true'", false],
   ["'it\\'s' == \"it's\"", true],
 ])("%s is %p", (text, expected) => {
   expect(parseCondition(text).isTrueOf(VALUES)).toBe(expected);
 });
 
 test("any text is a condition or is refused with a position in it", () => {
-  const parts = ["{{a}}", "'x'", "1", "==", "contains", "and", "not", "(", ")", "'", "{", "<", "é"];
+  const parts = [
+    "{{a}}",
+    "'x'",
+    "1",
+    "==",
+    "contains",
+    "true",
+    "and",
+    "not",
+    "(",
+    ")",
+    "'",
+    "{",
+    "<",
+    "é",
+  ];
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...parts), { maxLength: 30 }), (words) => {
       const text = words.join(" ");

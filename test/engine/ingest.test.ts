@@ -79,7 +79,7 @@ describe("a file that is not what it should be", () => {
     chmodSync(path("secret.csv"), 0o000);
     const expected: Record<string, string> = {
       "fifo.csv": "is not a regular file",
-      "huge.csv": "has a record of more than 8 MiB",
+      "huge.csv": "has a row of more than 8 MiB",
       "ragged.csv": "the row has 1 cells, the header 2",
       "huge.jsonl": "has a line of more than 16 MiB",
       // Root can read every file.

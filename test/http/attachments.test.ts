@@ -87,7 +87,7 @@ describe("attachments", () => {
   test("of a CSV are sent as images, for every form of reference in a cell", async () => {
     const { id } = await create({
       inputFile: put(
-        `prompt,photo\nq1,${png}\nq2,"${PNG_URL}"\nq3,https://example.org/a.png\nq4,\nq5,upload:${png}\n`,
+        `prompt,photo\nq1,${png}\nq2,"${PNG_URL}"\nq3,https://example.org/a.png\nq4,\nq5,upload:${png}\nq6,http://example.org/b.gif\n`,
         "csv",
       ),
     });
@@ -97,6 +97,7 @@ describe("attachments", () => {
       asked("q3", "https://example.org/a.png"),
       "q4",
       asked("q5", PNG_URL),
+      asked("q6", "http://example.org/b.gif"),
     ]);
   });
 

@@ -504,7 +504,10 @@ describe("a batch from a CSV", () => {
     ["gzip.csv", 400, "gzip"],
     ["windows-1251.csv", 400, "not valid UTF-8"],
     ["xls.csv", 400, "an old one (.xls)"],
-    ["nul.csv", 400, "NUL bytes"],
+    ["nul.csv", 400, "NUL bytes in line 2"],
+    ["wide-nul.csv", 400, "NUL bytes, so"],
+    ["frame.feather", 400, "write it as Parquet"],
+    ["secret.parquet", 400, "without encryption"],
     ["open-quote.csv", 400, "never closed"],
     ["stray-quote.csv", 400, "after a closing quote"],
     ["twice.csv", 400, 'column "prompt" appears twice'],
@@ -520,6 +523,9 @@ describe("a batch from a CSV", () => {
     givenFile(app, "windows-1251.csv", Buffer.from("prompt\n\xcf\xf0\xe8\xe2\xe5\xf2\n", "latin1"));
     givenFile(app, "xls.csv", Buffer.from("d0cf11e0a1b11ae100", "hex"));
     givenFile(app, "nul.csv", "prompt\na\0b\n");
+    givenFile(app, "wide-nul.csv", Buffer.from("\uFEFFprompt\na\0b\n", "utf16le"));
+    givenFile(app, "frame.feather", "ARROW1\0\0");
+    givenFile(app, "secret.parquet", "PARE…PARE");
     givenFile(app, "open-quote.csv", 'prompt\n"never ends\n');
     givenFile(app, "stray-quote.csv", 'prompt\n"a"b\n');
     givenFile(app, "twice.csv", "prompt,prompt\nx,y\n");

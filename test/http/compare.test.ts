@@ -74,8 +74,16 @@ test("two batches of one file are compared row by row", async () => {
     "gpt-4o-mini says so",
   ]);
   expect(table.map(({ equal }) => equal)).toEqual(["true", "false", "true", ""]);
-  expect(table.every((row) => Number(row.right_cost_usd) > 0)).toBe(true);
-  expect(table.every((row) => Number(row.right_duration_ms) >= 0)).toBe(true);
+  // 10 tokens and 5, at the prices of gpt-4o-mini and gpt-4o; a refused call costs nothing.
+  expect(table.map(({ right_cost_usd }) => right_cost_usd)).toEqual(
+    Array.from({ length: 4 }, () => "0.0000045"),
+  );
+  expect(table.map(({ left_cost_usd }) => left_cost_usd)).toEqual([
+    ...Array.from({ length: 3 }, () => "0.000075"),
+    "",
+  ]);
+  for (const { left_duration_ms, right_duration_ms } of table)
+    for (const duration of [left_duration_ms, right_duration_ms]) expect(duration).toMatch(/^\d+$/);
 
   const json = await rows("left=big&right=small&format=json&differing=true");
   expect(json.map(({ input, equal }) => [input.prompt, equal])).toEqual([
@@ -84,7 +92,12 @@ test("two batches of one file are compared row by row", async () => {
   ]);
   expect(json[1]?.left).toMatchObject({ status: "failed", result: null });
   expect(json[1]?.left.error.code).toBeString();
-  expect(json[0]?.right).toMatchObject({ model: "gpt-4o-mini", result: "gpt-4o-mini says so" });
+  expect(json[0]?.right).toMatchObject({
+    model: "gpt-4o-mini",
+    result: "gpt-4o-mini says so",
+    costUsd: 0.0000045,
+    durationMs: expect.any(Number),
+  });
 });
 
 test("rows are joined by the ids of their input, and a row without a partner has no other side", async () => {

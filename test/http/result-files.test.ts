@@ -6,6 +6,7 @@ import { parse } from "csv-parse/sync";
 
 import { startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer } from "../support/server.ts";
+import { row, workbookOf } from "../support/workbook.ts";
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
@@ -111,9 +112,71 @@ test("failed rows are returned unchanged, and can be sent again", async () => {
     ["b", ' "q" ', "fail me", "2", "k2", ""],
     ["c", "", "fail too", "3", "k3", "z"],
   ]);
+  const models = { fine: "gpt-4o-mini", "fail me": "gpt-4o-mini", "fail too": "gpt-4o-mini" };
+  const results: Json[] = parse((await app.get("/batches/mixed/results")).text, { columns: true });
+  expect(Object.fromEntries(results.map(({ prompt, model }) => [prompt, model]))).toEqual(models);
   writeFileSync(join(app.filesDir, "again.csv"), failed.text);
   await run("again", { inputFile: "again.csv" });
   expect((await app.get("/batches/again")).body.data.progress.failed).toBe(2);
+});
+
+test("failed rows are read again with the options of their batch, in every format", async () => {
+  const latin = (text: string) => Buffer.from(text, "latin1");
+  const book = await workbookOf(
+    [
+      { name: "Cover", rows: row(1, "x") },
+      {
+        name: "A &amp; &quot;B&quot;",
+        rows:
+          row(1, "Title") +
+          row(3, "text", "n", "day") +
+          row(
+            4,
+            "fail",
+            { xml: '<c r="B4"><v>1.5</v></c>' },
+            { xml: '<c s="1"><v>46000</v></c>' },
+          ) +
+          row(5, "fine", "x", "y"),
+      },
+    ],
+    { formats: ["yyyy-mm-dd"] },
+  );
+  const bare = await workbookOf(row(1, "fail", "1") + row(2, "fine", "2"));
+  const [csv, xlsx] = [{ header: false }, { header: false }];
+  const files: [name: string, content: string | Buffer, options?: object][] = [
+    ["a.csv", 'text;n\nfail;"1,5"\nfine;2\n'],
+    ["b.tsv", "text\tn\nfail\ta;b\nfine\t2\n"],
+    ["c.csv", "text^n\nfail^a,b\nfine^2\n", { csv: { delimiter: "^" } }],
+    ["d.csv", "sep=^\ntext^n\nfail^1\nfine^2\n"],
+    ["e.csv", "Title\n\ntext,n\nfail,1\nfine,2\n", { csv: { headerRow: 3 } }],
+    ["f.csv", "fail,1\nfine,2\n", { csv, promptTemplate: "{{column_1}}" }],
+    ["g.csv", latin("text,n\nfail,Stra\xdfe\nfine,2\n"), { csv: { encoding: "cp1252" } }],
+    ["h.jsonl", latin('{"text":"fail","n":"\xdf"}\n'), { csv: { encoding: "cp1252" } }],
+    ["i.json", '[{"text":"fail","n":[1.50]},{"text":"fine"}]'],
+    ["j.xlsx", book, { xlsx: { sheet: 'A & "B"', headerRow: 3 } }],
+    ["k.xlsx", bare, { xlsx, promptTemplate: "{{column_1}}" }],
+  ];
+  for (const [name, content, options] of files) {
+    const config = { promptTemplate: "{{text}}", ...options };
+    writeFileSync(join(app.filesDir, name), content);
+    await run(name, { inputFile: name, config });
+    const response = await fetch(
+      `${app.url}/api/v1/batches/${name}/results?status=failed&format=input`,
+      { headers: { authorization: "Bearer test-key" } },
+    );
+    const [, given = ""] = /"(.*)"/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+    writeFileSync(join(app.filesDir, given), await response.bytes());
+    await run(`${name}-again`, { inputFile: given, config });
+    const rowsOf = async (id: string) => {
+      const rows: Json[] = (await app.get(`/batches/${id}/results?format=json&status=failed`)).body;
+      return rows.map((row) => Object.entries(row).filter(([name]) => !/(Id|At)$/.test(name)));
+    };
+    const failed = await rowsOf(name);
+    expect([name, failed]).toEqual([name, await rowsOf(`${name}-again`)]);
+    expect(failed).toHaveLength(1);
+    const { progress } = (await app.get(`/batches/${name}-again`)).body.data;
+    expect([name, progress.total]).toEqual([name, 1]);
+  }
 });
 
 test("failed lines of JSONL are returned to the last digit, and so are inline tasks", async () => {

@@ -181,6 +181,7 @@ describe("the encoding of a file", () => {
     ["utf-16le", Buffer.from(`\uFEFF${text}`, "utf16le")],
     ["utf-16le", Buffer.from(text, "utf16le")],
     ["utf-16be", Buffer.from(`\uFEFF${text}`, "utf16le").swap16()],
+    ["utf-16be", Buffer.from(text, "utf16le").swap16()],
     ["windows-1252", windows],
   ])("is detected: %s", async (encoding, bytes) => {
     const { batch, prompts } = await read("e.csv", bytes);
@@ -207,10 +208,17 @@ describe("the encoding of a file", () => {
     ["UTF-8 with a part of another encoding", "Gr\xc3\xbc\xc3\x9fe, Gr\xfc\xdfe"],
     ["bytes that are not text", "\x81\x8d\x90\xff\xfe"],
   ])("is not guessed: %s", async (_, bytes) => {
-    const file = Buffer.from(`prompt\n"${bytes}"\n`, "latin1");
+    const plain = "hello\n".repeat(20_000);
+    const file = Buffer.from(`prompt\n${plain}"${bytes}"\n${plain}`, "latin1");
     const message = await refused("e.csv", file);
-    expect(message).toContain("is not valid UTF-8 (after byte 0)");
+    expect(message).toContain("is not valid UTF-8 in line 20002, and");
     expect(message).toContain("config.csv.encoding");
+  });
+
+  test("of a file with a very long line is refused without a line", async () => {
+    const line = Buffer.concat([Buffer.alloc(17_000_000, "a"), Buffer.from([0xff])]);
+    const message = await refused("long.csv", Buffer.concat([Buffer.from("prompt\né"), line]));
+    expect(message).toContain("is not valid UTF-8, and its encoding cannot be detected");
   });
 
   test("is taken from the config, and refused if the bytes contradict it", async () => {
@@ -220,7 +228,7 @@ describe("the encoding of a file", () => {
     const latin = await read("e.jsonl", Buffer.from('{"prompt":"caf\xe9"}\n', "latin1"));
     expect(latin.prompts).toEqual(["café"]);
     expect(await refused("e.csv", russian, { csv: { encoding: "utf-8" } })).toContain(
-      "not valid UTF-8",
+      "not valid UTF-8 in line 2; save it as UTF-8",
     );
     expect(await refused("e.csv", russian, { csv: { encoding: "ebcdic-37" } })).toContain(
       "not the name of an encoding",
@@ -298,6 +306,7 @@ describe("a JSON file", () => {
     ['[{"prompt":"a"}] {"prompt":"b"}', "text behind the JSON array"],
     ['[{"prompt":"a"},,{"prompt":"b"}]', "row 2: is not valid JSON"],
     ['[{"prompt":"a"},]', "row 2: is not valid JSON"],
+    ['[{"prompt":"a","n":NaN}]', 'row 1: is not valid JSON: Unexpected identifier "NaN"'],
     ['[{"prompt":"a"}, 7]', "row 2: must be a JSON object"],
     ["[]", "no rows"],
     ['[{"prompt":"a"}}', "cut off"],
@@ -305,12 +314,25 @@ describe("a JSON file", () => {
     expect(await refused("bad.json", text)).toContain(message);
   });
 
-  test("may have numbers as ids, and blank lines", async () => {
-    const text = '{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
+  test("may have numbers as ids, blank lines and a byte order mark", async () => {
+    const text = '\uFEFF{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
     const { batch, json } = await read("ids.jsonl", text);
     expect(batch.tasks.map(({ id }: Json) => id)).toEqual(["17", "12345678901234567890"]);
     expect(batch.input).toMatchObject({ format: "jsonl", rows: 2, skipped: 1 });
     expect(json).toHaveLength(2);
+  });
+
+  test("has lists, objects and null as values for templates", async () => {
+    const values = '"n":1.50,"tags":["a",{"b":1.0}],"none":null,"yes":true';
+    const config = { promptTemplate: "{{n}} {{tags}} <{{none}}> {{yes}}" };
+    const { prompts, csv } = await read("v.json", `[{${values}}]`, config);
+    expect(prompts).toEqual(['1.50 ["a",{"b":1.0}] <> true']);
+    expect(csv[1]?.slice(0, 4)).toEqual(["1.50", '["a",{"b":1.0}]', "", "true"]);
+    expect((await read("v.jsonl", `{${values}}\n`, config)).prompts).toEqual(prompts);
+    const tasks = [{ metadata: JSON.parse(`{${values}}`) }];
+    const { id } = (await app.post("/batches", { tasks, config })).body.data;
+    const { prompt } = (await app.get(`/tasks/${id}-1`)).body.data;
+    expect(prompt).toBe('1.5 ["a",{"b":1}] <> true');
   });
 
   test("may have lines in the batch formats of Azure and Mistral", async () => {

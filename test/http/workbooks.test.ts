@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { parse } from "csv-parse/sync";
 
+import { PackedTexts } from "../../src/lib/tables/packed-texts.ts";
 import { readTable } from "../../src/lib/tables/read-table.ts";
 import type { Cell, TableFound, WorkbookOptions } from "../../src/lib/tables/table.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
@@ -200,14 +201,28 @@ describe("a workbook", () => {
       "25%",
       "1,234.50",
     ]);
-    const old = await workbookOf(row(1, "day") + row(2, number(0, 1)), { formats, is1904: true });
-    expect((await read(old)).rows[1]).toEqual(["1904-01-01"]);
-    expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual(["1904-01-01"]);
+    const old = await workbookOf(
+      row(1, "day", "time", "long") + row(2, number(0, 1), number(0.5, 3), number(1.5, 4)),
+      { formats, is1904: true },
+    );
+    expect((await read(old)).rows[1]).toEqual(["1904-01-01", "12:00:00", "36:00:00"]);
+    expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual([
+      "1904-01-01",
+      "12:00",
+      "36:00",
+    ]);
+    const lap = await workbookOf(
+      row(1, "lap", "short") + row(2, number(0.5 / 86_400 + 0.01, 1), number(0.01, 2)),
+      { formats: ["mm:ss.0", "mm:ss"] },
+    );
+    const { rows: laps, input } = await read(lap);
+    expect([laps[1], input.dates]).toEqual([["00:14:24.500", "00:14:24"], []]);
   });
 
   test("has the requested sheet, or the first visible one", async () => {
     const content = await workbookOf([
       { name: "Hidden", rows: row(1, "a") + row(2, "hidden"), state: "hidden" },
+      { name: "Secret", rows: row(1, "a") + row(2, "secret"), state: "veryHidden" },
       { name: "Data", rows: row(1, "a") + row(2, "data") },
       { name: "2026", rows: row(1, "a") + row(2, "year") },
       { name: "Empty", rows: "" },
@@ -219,7 +234,7 @@ describe("a workbook", () => {
     expect(await cells("data")).toEqual(["data"]);
     expect(await cells(1)).toEqual(["hidden"]);
     expect(await refused(content, { xlsx: { sheet: "Nope" } })).toContain(
-      'has no sheet "Nope"; it has "Hidden", "Data", "2026", "Empty"',
+      'has no sheet "Nope"; it has "Hidden", "Secret", "Data", "2026", "Empty"',
     );
     expect(await refused(content, { xlsx: { sheet: 9 } })).toContain("has no sheet 9");
     expect(await refused(content, { xlsx: { sheet: "Empty" } })).toContain("has no header row");
@@ -358,6 +373,14 @@ describe("a workbook is refused", () => {
     );
   });
 
+  test("with more different text than is held in memory", () => {
+    const texts = new PackedTexts();
+    texts.add("a");
+    expect(() => texts.add("x".repeat(128 * 1024 * 1024))).toThrow(
+      "its different texts take more than 134217728 bytes",
+    );
+  });
+
   test("with options for another format", async () => {
     const content = await workbookOf(row(1, "a"));
     expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is not CSV or JSON");
@@ -413,6 +436,12 @@ describe("results as a workbook", () => {
     expect(again.rows).toEqual([rows[0]?.slice(0, 6), rows[1]?.slice(0, 6)] as Cell[][]);
     const json: Json[] = (await app.get(`/batches/${id}/results?format=json`)).body;
     expect(json[0]).toMatchObject({ name: "=1+1", price: 1.5, ok: false, code: "007" });
+    // And so do those of a batch that was made from this one.
+    const config = { promptTemplate: "{{day}} {{price}}" };
+    await app.post("/batches", { id: `${id}-next`, inputBatch: id, config });
+    const next = await download(`/batches/${id}-next/results?format=xlsx`);
+    expect(next.rows[1]?.slice(0, 6)).toEqual(rows[1]?.slice(0, 6) ?? []);
+    expect(next.found).toEqual({ sheet: "Results", dates: [1, 2] });
   });
 
   test("mark text that is too long for a cell, and can be requested in parts", async () => {

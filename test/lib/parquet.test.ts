@@ -45,6 +45,45 @@ test("every type of a Parquet file has a cell", async () => {
   expect(found).toEqual({ sheet: null, dates: [4, 5, 6] });
 });
 
+/** Written by pyarrow 26, like the other files. */
+test("decimals, small floats, bytes and times of 96 bits keep what they are", async () => {
+  const { rows, found } = await read("test/support/exact.parquet");
+  expect(rows[0]?.join()).toBe("dec38,dec9,dec18,whole,f32,bytes,fixed,nested,word,old");
+  expect(rows.slice(1)).toEqual([
+    [
+      "12345678901234567890123456.789",
+      1.1,
+      "1234567890123456.78",
+      "9007199254740993",
+      0.1,
+      "abc",
+      "ab",
+      '{"raw":"/w=="}',
+      "x",
+      "2026-01-02T03:04:05",
+    ],
+    [-0.001, -12.34, 0, 7, -16_777_216, "AP8=", "//4=", '{"raw":"x"}', "y", "1960-01-01T00:00:00"],
+    ["", "", "", "", 3.4e38, "", "", "", "x", ""],
+  ]);
+  expect(found?.dates).toEqual([9]);
+});
+
+test("a file without rows has its columns, and one with two columns of a name is refused", async () => {
+  expect((await read("test/support/empty.parquet")).rows).toEqual([["a"]]);
+  await expect(read("test/support/twins.parquet")).rejects.toThrow(
+    'has two columns with the name "a"; rename one',
+  );
+});
+
+test("a small file with too many rows, or too many in one group, is refused", async () => {
+  await expect(read("test/support/tall.parquet")).rejects.toThrow(
+    "has 10000001 rows; 10000000 is the most",
+  );
+  await expect(read("test/support/wide-group.parquet")).rejects.toThrow(
+    "has 8000001 rows of 1 columns in row group 1; 8000000 cells in a group are the most",
+  );
+});
+
 test("a file that is cut off or is not Parquet is refused", async () => {
   const whole = readFileSync(FILE);
   const broken = Buffer.from(whole);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import fc from "fast-check";
 
+import { openArchive } from "../../src/lib/tables/archive.ts";
 import { readTable } from "../../src/lib/tables/read-table.ts";
 import type { Cell } from "../../src/lib/tables/table.ts";
 import { dateCellOf, type WorkbookCell, writeXlsx } from "../../src/lib/tables/xlsx-writer.ts";
@@ -99,6 +100,27 @@ test("dates are read unchanged, and values without a workbook type stay text", a
   );
   for (const one of ["1899-12-31", "2026-13-01", "2026-02-03Z", "12:00:00"])
     expect(dateCellOf(one)).toBeUndefined();
+});
+
+test("the rows down to the header are frozen, and a table without a header has none", async () => {
+  const paneOf = async (headerRow: number | undefined) => {
+    const chunks: Uint8Array[] = [];
+    const layout = headerRow === undefined ? {} : { headerRow };
+    const table = { header: ["a"], rows: only([[["b"]]]), sheet: "x".repeat(31), ...layout };
+    for await (const chunk of writeXlsx({ ...table, mostRows: (headerRow ?? 1) + 1 }))
+      chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    const rows = await readBack(bytes, "x".repeat(31));
+    const archive = await openArchive(join(folder, "a.xlsx"));
+    const xml = await archive.readPart("xl/worksheets/sheet1.xml");
+    archive.close();
+    return [/<pane [^>]*>/.exec(xml ?? "")?.[0], rows];
+  };
+  const pane = (rows: number) =>
+    `<pane ySplit="${rows}" topLeftCell="A${rows + 1}" activePane="bottomLeft" state="frozen"/>`;
+  expect(await paneOf(undefined)).toEqual([pane(1), [["a"], ["b"]]]);
+  expect(await paneOf(3)).toEqual([pane(3), [[], [], ["a"], ["b"]]]);
+  expect(await paneOf(0)).toEqual([undefined, [["b"]]]);
 });
 
 test("rows over the limit of a sheet are in the next one, and the same table gives the same bytes", async () => {

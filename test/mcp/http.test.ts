@@ -339,7 +339,9 @@ describe("a refused request", () => {
       expect((await mcp.call("results", args)).text).toStartWith(`VALIDATION_ERROR: ${said}`);
     writeFileSync(join(app.filesDir, "wrong.jsonl"), '{"prompt":1}\nno JSON\n');
     const rows = await mcp.call("run_batch", { inputFile: "wrong.jsonl" });
-    expect(rows.text).toEndWith("(and 1 more)\n  row 2: is not valid JSON");
+    expect(rows.text).toEndWith(
+      '(and 1 more)\n  row 2: is not valid JSON: Unexpected identifier "no"',
+    );
     const missing = await mcp.call("status", { id: "nowhere" });
     expect(missing.text).toStartWith("NOT_FOUND: There is no batch and no task with id nowhere");
     expect(mcp.call("delete_everything")).rejects.toThrow("There is no tool delete_everything");

@@ -187,7 +187,7 @@ const results = route({
     "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. An XLSX has what the CSV has, where cells keep the types that they have in a workbook, Parquet or " +
     "JSON (rows that a sheet has no room for are in further ones, and a text of more than 32,767 characters is cut " +
     "and says so). `format=input` gives only the rows of the input, to be sent again, for instance " +
-    "with `status=failed`: a CSV of a CSV, XLSX of a workbook or Parquet, JSONL of other inputs. Their ids and idempotency keys, which " +
+    "with `status=failed` and with the same `config`: a CSV of a CSV, XLSX of a workbook or Parquet, JSONL of other inputs. Their ids and idempotency keys, which " +
     "are taken, are in `original_id` and `original_idempotency_key`.",
   ...needs("read"),
   request: {

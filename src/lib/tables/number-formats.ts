@@ -36,7 +36,7 @@ export async function readNumberFormats(
     isDate: (style) => formatOf(style).kind === "date",
     shown(value, style) {
       const { code, kind } = formatOf(style);
-      const shift = is1904 && kind !== "number" && typeof value === "number" ? DAYS_TO_1904 : 0;
+      const shift = is1904 && kind === "date" && typeof value === "number" ? DAYS_TO_1904 : 0;
       return shownAs(code, typeof value === "number" ? value + shift : value);
     },
   };
@@ -78,8 +78,9 @@ function kindOf(code: string): Kind {
   try {
     if (/\[(h+|m+|s+)\]/i.test(code)) return "duration";
     if (!isDateFormat(code)) return "number";
-    const { year, month, day } = getFormatDateInfo(code);
-    return year || month || day ? "date" : "time";
+    const { year, month, day, seconds } = getFormatDateInfo(code);
+    // In mm:ss, which has no hours, the library takes the minutes for a month.
+    return year || day || (month && !seconds) ? "date" : "time";
   } catch {
     return "number";
   }

@@ -12,6 +12,9 @@ export type Column = {
   isDate: boolean;
   isUtc: boolean;
   timeUnit: number | undefined;
+  /** The digits behind the point of a decimal; its values are whole numbers. */
+  scale: number | undefined;
+  isFloat: boolean;
 };
 
 /** The columns of the table; lists and structures are one column with their outermost name. */
@@ -21,7 +24,32 @@ export function columnsOf(metadata: FileMetaData): Column[] {
     isDate: isDate(element),
     isUtc: element.logical_type?.type === "TIMESTAMP" && element.logical_type.isAdjustedToUTC,
     timeUnit: timeUnitOf(element),
+    scale: isDecimal(element) ? (element.scale ?? 0) : undefined,
+    isFloat: element.type === "FLOAT",
   }));
+}
+
+/**
+ * The description of the file in which columns of decimals are whole numbers, so that the library does not convert them
+ * to numbers of 15 digits. Decimals within lists and structures remain such numbers.
+ */
+export function withWholeDecimals(metadata: FileMetaData): FileMetaData {
+  const decimals = new Set(
+    parquetSchema(metadata)
+      .children.map(({ element }) => element)
+      .filter(isDecimal),
+  );
+  if (decimals.size === 0) return metadata;
+  const schema = metadata.schema.map((element) => {
+    if (!decimals.has(element)) return element;
+    const { converted_type: _, logical_type: __, ...plain } = element;
+    return plain;
+  });
+  return { ...metadata, schema };
+}
+
+function isDecimal({ converted_type: old, logical_type: type }: SchemaElement): boolean {
+  return old === "DECIMAL" || type?.type === "DECIMAL";
 }
 
 function isDate({ converted_type: old, logical_type: type, type: stored }: SchemaElement): boolean {
@@ -72,20 +100,63 @@ function dateText(ms: number, length: number): string {
 }
 
 /** A value as a cell. A missing value is empty; a list or structure is JSON. */
-export function cellOf(value: unknown, { isUtc, timeUnit }: Column): Cell {
+export function cellOf(value: unknown, { isUtc, timeUnit, scale, isFloat }: Column): Cell {
   if (value === null || value === undefined) return "";
+  if (scale !== undefined) return decimalOf(wholeOf(value), scale);
+  if (value instanceof Uint8Array) return textOf(value);
   if (typeof value === "string") return isUtc ? `${value}Z` : value;
   if (timeUnit !== undefined && (typeof value === "number" || typeof value === "bigint"))
     return timeText(BigInt(value), timeUnit);
   if (typeof value === "number") {
     if (Number.isNaN(value)) return "";
-    return Number.isFinite(value) ? value + 0 : String(value);
+    if (!Number.isFinite(value)) return String(value);
+    return isFloat ? shortest(value) : value + 0;
   }
   if (typeof value === "boolean") return value;
   if (typeof value === "bigint") return numberOrText(value);
-  return JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === "bigint" ? numberOrText(inner) : inner,
-  );
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (inner instanceof Uint8Array) return textOf(inner);
+    return typeof inner === "bigint" ? numberOrText(inner) : inner;
+  });
+}
+
+/** A decimal as a number, or as a text if a number would have other digits. */
+function decimalOf(whole: bigint, scale: number): Cell {
+  const digits = (whole < 0n ? -whole : whole).toString().padStart(scale + 1, "0");
+  const point = digits.length - scale;
+  const text = `${whole < 0n ? "-" : ""}${digits.slice(0, point)}${scale > 0 ? `.${digits.slice(point)}` : ""}`;
+  return digits.replace(/^0+/, "").length <= MOST_DIGITS ? Number(text) + 0 : text;
+}
+
+/** The digits that every number keeps. */
+const MOST_DIGITS = 15;
+
+/** A whole number, or the bytes of one, the highest first, in two's complement. */
+function wholeOf(value: unknown): bigint {
+  if (typeof value === "bigint") return value;
+  if (!(value instanceof Uint8Array)) return BigInt(Number(value));
+  const whole = value.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+  return BigInt.asIntN(value.length * 8, whole);
+}
+
+/** Bytes without a type as the text that they are in UTF-8, or else in base64. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    return Buffer.from(bytes).toString("base64");
+  }
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The number with the fewest digits that is stored as this value of 32 bits: 0.1 and not 0.10000000149011612. */
+function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const number = Number(value.toPrecision(digits));
+    if (Math.fround(number) === value) return number + 0;
+  }
+  return Number(value.toPrecision(9)) + 0;
 }
 
 function timeText(count: bigint, unit: number): string {

@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from "hyparquet";
 
 import { BOUNDED_COMPRESSORS, requireBoundedPages } from "./parquet-limits.ts";
-import { cellOf, type Column, columnsOf, PARSERS } from "./parquet-values.ts";
+import { cellOf, type Column, columnsOf, PARSERS, withWholeDecimals } from "./parquet-values.ts";
 import {
   type Cell,
   MOST_SHEET_COLUMNS,
@@ -60,7 +60,13 @@ async function* rowsOf(
     throw new TableFileError(`has ${columns.length} columns; ${MOST_SHEET_COLUMNS} is the most`);
   if (metadata.num_rows > MOST_ROWS)
     throw new TableFileError(`has ${metadata.num_rows} rows; ${MOST_ROWS} is the most`);
-  yield [columns.map(({ name }) => name)];
+  // The library finds columns by their names, so the second of two would have the values of the first.
+  const names = columns.map(({ name }) => name);
+  const twin = names.find((name, i) => names.indexOf(name) < i);
+  if (twin !== undefined)
+    throw new TableFileError(`has two columns with the name ${JSON.stringify(twin)}; rename one`);
+  yield [names];
+  const readable = explainedNow(() => withWholeDecimals(metadata));
   const collector = new RowCollector();
   let rowStart = 0;
   for (const [index, group] of metadata.row_groups.entries()) {
@@ -71,8 +77,10 @@ async function* rowsOf(
         `has ${count} rows of ${columns.length} columns in ${where}; ${MOST_GROUP_CELLS} cells in a group are ` +
           "the most: write it with a smaller row_group_size",
       );
+    // pyarrow writes a group without rows, whose pages are nowhere.
+    if (count === 0) continue;
     await explained(requireBoundedPages(file, group, where));
-    const rows = await readGroup(file, metadata, rowStart, rowStart + count);
+    const rows = await readGroup(file, readable, rowStart, rowStart + count);
     rowStart += count;
     for (const row of rows) {
       collector.add(cellsOf(row, columns), where);
@@ -104,6 +112,7 @@ async function readGroup(
         rowEnd,
         compressors: BOUNDED_COMPRESSORS,
         parsers: PARSERS,
+        utf8: false,
         onComplete: (rows) => {
           read = rows;
         },

@@ -3,17 +3,22 @@
  * needs.
  */
 
+import { escaped } from "./cell-text.ts";
+
 const XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n';
 const MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
 const REFERENCES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
 const PACKAGE = "http://schemas.openxmlformats.org/package/2006";
 const TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml";
 
-/** The sheet's XML before the first row. The first row is frozen. */
-export const SHEET_HEAD =
-  `${XML}<worksheet xmlns="${MAIN}"><sheetViews><sheetView workbookViewId="0">` +
-  '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>' +
-  '</sheetView></sheetViews><sheetFormatPr defaultRowHeight="15"/><sheetData>';
+/** The sheet's XML before the first row. The first rows are frozen. */
+export function sheetHead(frozen: number): string {
+  const pane = `<pane ySplit="${frozen}" topLeftCell="A${frozen + 1}" activePane="bottomLeft" state="frozen"/>`;
+  return (
+    `${XML}<worksheet xmlns="${MAIN}"><sheetViews><sheetView workbookViewId="0">${frozen === 0 ? "" : pane}` +
+    '</sheetView></sheetViews><sheetFormatPr defaultRowHeight="15"/><sheetData>'
+  );
+}
 export const SHEET_FOOT = "</sheetData></worksheet>";
 
 /** The styles of cells: none, the header's, a date's, and that of a date with a time. */
@@ -34,10 +39,16 @@ export const ROOT_RELATIONSHIPS =
   `${XML}<Relationships xmlns="${PACKAGE}/relationships">` +
   `<Relationship Id="rId1" Type="${REFERENCES}/officeDocument" Target="xl/workbook.xml"/></Relationships>`;
 
-export function workbook(sheets: number): string {
-  const names = numbers(sheets).map((n) => (n === 1 ? "Results" : `Results ${n}`));
+/** Excel's limit for the name of a sheet. */
+const MOST_NAME = 31;
+
+export function workbook(sheets: number, first = "Results"): string {
+  const names = numbers(sheets).map((n) =>
+    n === 1 ? first : `${first.slice(0, MOST_NAME - 4)} ${n}`,
+  );
   const list = names.map(
-    (name, i) => `<sheet name="${name}" sheetId="${i + 1}" r:id="rId${i + 1}"/>`,
+    (name, i) =>
+      `<sheet name="${escaped(name).replaceAll('"', "&quot;")}" sheetId="${i + 1}" r:id="rId${i + 1}"/>`,
   );
   return `${XML}<workbook xmlns="${MAIN}" xmlns:r="${REFERENCES}"><sheets>${list.join("")}</sheets></workbook>`;
 }

@@ -11,7 +11,7 @@ import {
   relationships,
   ROOT_RELATIONSHIPS,
   SHEET_FOOT,
-  SHEET_HEAD,
+  sheetHead,
   STYLES,
   workbook,
 } from "./xlsx-parts.ts";
@@ -24,6 +24,10 @@ export type WorkbookTable = {
   header: string[];
   /** Rows, some at a time. */
   rows: AsyncIterable<WorkbookCell[][]>;
+  /** The name of the first sheet, which those of further ones begin with. */
+  sheet?: string | undefined;
+  /** The number of the header's row; 0 for no header. */
+  headerRow?: number;
   /** Most rows of a sheet, with the header; the default is Excel's limit. */
   mostRows?: number;
 };
@@ -84,7 +88,7 @@ async function writeSheets(zip: ZipFile, table: WorkbookTable, signal: AbortSign
   }
   const add = (name: string, text: string) =>
     zip.addBuffer(Buffer.from(text), name, { mtime: WRITTEN_AT });
-  add("xl/workbook.xml", workbook(sheets));
+  add("xl/workbook.xml", workbook(sheets, table.sheet));
   add("xl/styles.xml", STYLES);
   add("xl/_rels/workbook.xml.rels", relationships(sheets));
   add("_rels/.rels", ROOT_RELATIONSHIPS);
@@ -96,18 +100,20 @@ async function writeSheets(zip: ZipFile, table: WorkbookTable, signal: AbortSign
 async function* piecesOf({
   header,
   rows,
+  headerRow = 1,
   mostRows = MOST_SHEET_ROWS,
 }: WorkbookTable): AsyncGenerator<{ xml: string; isLast: boolean }> {
   const names = header.map((_, i) => columnName(i + 1));
-  const head = SHEET_HEAD + rowXml(1, header, names, HEADER_STYLE);
+  const first = headerRow === 0 ? "" : rowXml(headerRow, header, names, HEADER_STYLE);
+  const head = sheetHead(headerRow) + first;
   let xml = head;
-  let count = 1;
+  let count = headerRow;
   for await (const page of rows) {
     for (const row of page) {
       if (count === mostRows) {
         yield { xml: xml + SHEET_FOOT, isLast: true };
         xml = head;
-        count = 1;
+        count = headerRow;
       }
       xml += rowXml(++count, row, names, 0);
     }

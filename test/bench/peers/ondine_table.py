@@ -1,7 +1,7 @@
 """A CSV through Ondine, started or continued: INPUT, OUTPUT, STATE (a folder) and PROVIDER say where. Run by ../tables.bench.ts."""
 
 import os
-import re
+import sqlite3
 from pathlib import Path
 from uuid import UUID
 
@@ -20,11 +20,18 @@ pipeline = (
     .with_max_retries(10)
     .build()
 )
-# A session is named in its checkpoint's file name.
-sessions = [
-    found.group()
-    for file in sorted(state.glob("*"), key=lambda file: file.stat().st_mtime)
-    if (found := re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", file.name))
-]
-result = pipeline.execute(resume_from=UUID(sessions[-1]) if sessions else None)
+# Answers are kept under the session that made them. It can be resumed if its checkpoint was written, too: at the end of all calls,
+# on an exception or on Ctrl-C, but not on kill -9.
+answers = state / "responses.db"
+sessions = (
+    sqlite3.connect(answers).execute("SELECT session_id FROM responses ORDER BY rowid DESC LIMIT 1").fetchall()
+    if answers.exists()
+    else []
+)
+try:
+    result = pipeline.execute(resume_from=UUID(sessions[0][0]) if sessions else None)
+except ValueError as error:
+    if "No checkpoint found" not in str(error):
+        raise
+    result = pipeline.execute()
 result.data.to_csv(os.environ["OUTPUT"], index=False)
