@@ -3,6 +3,13 @@ import type { FileSystem } from "./file-system.ts";
 /** A file is not text in its encoding; the message says what it is. */
 export class TextFileError extends Error {
   override readonly name = "TextFileError";
+  /** What helps, if the encoding of the file can be named. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** A text file and how its bytes are to be read. */
@@ -60,7 +67,8 @@ function decode(decoder: TextDecoder, chunk: Buffer | undefined, offset: number)
   } catch {
     const name = decoder.encoding === "utf-8" ? "UTF-8" : decoder.encoding;
     throw new TextFileError(
-      `is not valid ${name} (after byte ${offset}); save it as UTF-8, or name its encoding in config.csv.encoding`,
+      `is not valid ${name} (after byte ${offset})`,
+      "save it as UTF-8, or name its encoding in config.csv.encoding",
     );
   }
 }

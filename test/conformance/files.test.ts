@@ -135,6 +135,16 @@ describe("files through the SDK", () => {
     expect(await order).toMatchObject({ status: 400, param: "order", code: "invalid_value" });
   });
 
+  test.each(["asc", "desc"] as const)("can be deleted while they are listed, %s", async (order) => {
+    for (let i = 0; i < 3; i++) await upload(`swept-${i}.txt`, "x", "evals");
+    const swept: string[] = [];
+    for await (const file of openai.files.list({ purpose: "evals", limit: 1, order })) {
+      await openai.files.delete(file.id);
+      swept.push(file.filename);
+    }
+    expect(swept.toSorted()).toEqual(["swept-0.txt", "swept-1.txt", "swept-2.txt"]);
+  });
+
   test("expire", async () => {
     const file = await openai.files.create({
       file: await toFile(Buffer.from("x"), "x.txt"),
@@ -330,6 +340,25 @@ describe("errors of all routes under /v1", () => {
       ]);
     },
   );
+
+  test("a body that is too large is refused in OpenAI's shape", async () => {
+    const headers = { "content-type": "application/json" };
+    const body = " ".repeat(10 * 1024 * 1024 + 1);
+    for (const path of ["/v1/chat/completions", "/v1/batches"]) {
+      const answer = await call("POST", path, { headers, body });
+      expect([answer.status, answer.body]).toEqual([
+        413,
+        {
+          error: {
+            message: expect.stringContaining("10485760 bytes"),
+            type: "invalid_request_error",
+            param: null,
+            code: null,
+          },
+        },
+      ]);
+    }
+  });
 
   test("the rate limit of a key is reported and enforced as OpenAI does", async () => {
     const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
