@@ -454,9 +454,20 @@ describe("a batch through the SDK", () => {
   });
 
   test("is completed if all of its lines have failed, and cannot be cancelled any more", async () => {
-    provider.state.behave = (_, response) => fail(response, 400);
-    const { id } = await start([line("1")]);
-    expect(await ended(id)).toMatchObject({ status: "completed", output_file_id: null });
+    provider.state.behave = ({ prompt }, response) => {
+      if (prompt === "1") return fail(response, 400);
+      response.destroy();
+      return null;
+    };
+    const { id } = await start([line("1"), line("2")]);
+    const batch = await ended(id);
+    expect(batch).toMatchObject({ status: "completed", output_file_id: null });
+    const [refusedLine, lostLine] = await linesOf(batch.error_file_id);
+    expect(refusedLine.response.body.error.code).toBe("provider_rejected_request");
+    expect(lostLine).toMatchObject({
+      response: null,
+      error: { code: "provider_connection_lost", message: expect.any(String) },
+    });
     const refused = await refusal(openai.batches.cancel(id));
     expect(refused.error).toMatchObject({
       message: "Cannot cancel a batch with status 'completed'.",
@@ -649,6 +660,13 @@ describe("creating a batch is refused", () => {
       status: 400,
       code: "integer_above_max_value",
     });
+    for (const [limit, code] of [
+      [-1, "integer_below_min_value"],
+      ["ten", "invalid_type"],
+    ] as const) {
+      const error = await refusal(openai.batches.list({ limit: limit as number }).asResponse());
+      expect(error).toMatchObject({ status: 400, param: "limit", code });
+    }
     expect((await openai.batches.list({ limit: 0 })).data).toEqual([]);
     expect(await refusal(openai.batches.list({ after: "batch_none" }).asResponse())).toMatchObject({
       status: 404,

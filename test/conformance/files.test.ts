@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 
 import OpenAI, { toFile } from "openai";
 
@@ -360,6 +360,21 @@ describe("errors of all routes under /v1", () => {
     }
   });
 
+  test("a bug of the server is a server error, without its details", async () => {
+    using broken = spyOn(app.ctx.models, "isAllowed").mockImplementation(() => {
+      throw new Error("secret");
+    });
+    const headers = { "content-type": "application/json" };
+    const answer = await call("POST", "/v1/chat/completions", { headers, body: '{"model":"m"}' });
+    expect(broken).toHaveBeenCalled();
+    const message = expect.not.stringContaining("secret");
+    expect([answer.status, answer.body]).toEqual([
+      500,
+      { error: { message, type: "server_error", param: null, code: null } },
+    ]);
+    expect(answer.headers.get("x-request-id")).toBeTruthy();
+  });
+
   test("the rate limit of a key is reported and enforced as OpenAI does", async () => {
     const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
     const slow = new OpenAI({
@@ -378,11 +393,34 @@ describe("errors of all routes under /v1", () => {
     );
   });
 
-  test("a key that may only read cannot upload", async () => {
+  test("a key that may only read cannot change anything", async () => {
     const { body } = await app.post("/api-keys", { name: "reader", scopes: ["read"] });
     const reader = new OpenAI({ apiKey: body.data.key, baseURL: `${app.url}/v1`, maxRetries: 0 });
     const file = await toFile(Buffer.from("x"), "x");
-    const error = await refusal(reader.files.create({ file, purpose: "vision" }));
-    expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
+    const { id } = await upload();
+    expect((await reader.files.retrieve(id)).id).toBe(id);
+    const batch = {
+      input_file_id: id,
+      endpoint: "/v1/embeddings",
+      completion_window: "24h",
+    } as const;
+    for (const call of [
+      () => reader.files.create({ file, purpose: "vision" }),
+      () => reader.files.delete(id),
+      () => reader.batches.create(batch),
+      () => reader.batches.cancel("batch_none"),
+      () => reader.embeddings.create({ model: "m", input: "x" }),
+      () => reader.webhooks.create({ name: "n", url: "https://example.com", event_types: [] }),
+      () => reader.webhooks.update("wh_none", { name: "n" }),
+      () => reader.webhooks.rotateSecret("wh_none"),
+      () => reader.webhooks.delete("wh_none"),
+    ]) {
+      const error = await refusal(call());
+      expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
+      expect(error).toMatchObject({
+        type: "invalid_request_error",
+        code: "insufficient_permissions",
+      });
+    }
   });
 });

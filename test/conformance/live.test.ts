@@ -365,6 +365,14 @@ describe("limits", () => {
     expect(error).toBeInstanceOf(OpenAI.RateLimitError);
     expect(error).toMatchObject({ type: "insufficient_quota", code: "insufficient_quota" });
     expect(error.headers?.get("x-should-retry")).toBe("false");
+    const file = await toFile(Buffer.from("{}"), "in.jsonl");
+    const { id } = await client.files.create({ file, purpose: "batch" });
+    const batch = client.batches.create({
+      input_file_id: id,
+      endpoint: "/v1/responses",
+      completion_window: "24h",
+    });
+    expect(await refusal(batch)).toMatchObject({ status: 429, code: "insufficient_quota" });
     const { rows } = await app.ctx.client.execute("SELECT count(*) AS n FROM live_calls");
     expect(rows[0]?.["n"]).toBe(0);
   });
@@ -422,6 +430,12 @@ describe("limits", () => {
     expect(response.headers.get("x-gtr-provider")).toBe("p1");
     expect(response.headers.get("x-gtr-adjusted")).toBe("model sent as gpt-4o");
     expect(down.requests).toHaveLength(1);
+
+    // No other provider would take a request that is wrong.
+    down.state.behave = (_, reply) => fail(reply, 400);
+    const wrong = clientOf(server).chat.completions.create(ask("wrong"));
+    expect(await refusal(wrong)).toBeInstanceOf(OpenAI.BadRequestError);
+    expect([down.requests.length, up.requests.length]).toEqual([2, 1]);
   });
 
   test("a parameter that a provider refuses is left out, and the answer says so", async () => {

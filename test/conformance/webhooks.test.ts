@@ -4,7 +4,7 @@ import OpenAI, { toFile } from "openai";
 
 import { expireBatches } from "../../src/services/batch-moves.ts";
 import { refusal } from "../support/openai.ts";
-import { gate, startProvider } from "../support/provider.ts";
+import { fail, gate, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -132,6 +132,16 @@ const KEYS = [
   "url",
 ];
 
+test("a batch whose requests have all failed is completed, also for its endpoints", async () => {
+  provider.state.behave = (_, response) => fail(response, 400);
+  const id = await batchOf(LINE);
+  const { raw } = await until(() =>
+    receiver.received.find((message) => JSON.parse(message.raw).data?.id === id),
+  );
+  expect(JSON.parse(raw)).toMatchObject({ object: "event", type: "batch.completed" });
+  provider.state.behave = () => undefined;
+});
+
 test("endpoints are listed, changed, tested, given new secrets and deleted", async () => {
   expect(await openai.webhooks.eventTypes.list()).toEqual({
     object: "list",
@@ -176,6 +186,21 @@ test("endpoints are listed, changed, tested, given new secrets and deleted", asy
   expect(rotated.signing_secret).not.toBe(made.signing_secret);
   expect(Object.keys(rotated).toSorted()).toEqual(withSecret);
   expect(await openai.webhooks.retrieve(made.id)).toMatchObject({ name: "b" });
+  const verifiedBy = async (...secrets: string[]) => {
+    await openai.webhooks.test(made.id, { event_type: "batch.expired" });
+    const last = receiver.received.at(-1) ?? { raw: "", headers: {} };
+    const checks = secrets.map((secret) =>
+      openai.webhooks.unwrap(last.raw, last.headers, secret).then(
+        () => true,
+        () => false,
+      ),
+    );
+    return Promise.all(checks);
+  };
+  expect(await verifiedBy(made.signing_secret, rotated.signing_secret)).toEqual([false, true]);
+  const both = { keep_old_secret_active_for_24_hours: true };
+  const { signing_secret: third } = await openai.webhooks.rotateSecret(made.id, both);
+  expect(await verifiedBy(rotated.signing_secret, third)).toEqual([true, true]);
   expect(await openai.webhooks.delete(made.id)).toEqual({
     id: made.id,
     object: "webhook_endpoint.deleted",
