@@ -47,10 +47,7 @@ export function readOpenAiLine(text: string, endpoint: Endpoint): OpenAiLine {
       field: name,
       message: `Missing required parameter: '${name}'.`,
     });
-  if (
-    !missing.includes("custom_id") &&
-    (customId === undefined || customId.length > LONGEST_CUSTOM_ID)
-  )
+  if (!missing.includes("custom_id") && (customId === undefined || isTooLong(customId)))
     issues.push({
       code: "invalid_custom_id",
       field: "custom_id",
@@ -76,6 +73,12 @@ export function readOpenAiLine(text: string, endpoint: Endpoint): OpenAiLine {
     });
   if (issues.length > 0 || !isJsonObject(body)) return refused(customId, issues);
   return { customId, body, issues: [] };
+}
+
+/** By characters: a string counts some of them, such as emoji, twice. */
+function isTooLong(id: string): boolean {
+  if (id.length <= LONGEST_CUSTOM_ID) return false;
+  return id.length > 2 * LONGEST_CUSTOM_ID || Array.from(id).length > LONGEST_CUSTOM_ID;
 }
 
 function refused(customId: string | undefined, issues: LineIssue[]): OpenAiLine {

@@ -24,7 +24,7 @@ export function resultLine(row: LineSource, hasExpired: boolean): string {
   if (providerStatus === null || providerStatus < 400)
     return `${head},"response":null,"error":${JSON.stringify({ code, message })}}\n`;
   const body = JSON.stringify({
-    error: { message, type: typeOf(providerStatus), param: null, code: code.toLowerCase() },
+    error: { message, type: typeOf(providerStatus), param: null, code },
   });
   return `${head},"response":${respond(providerStatus, row.requestId, body)},"error":null}\n`;
 }
@@ -68,7 +68,8 @@ function errorOf({ error }: LineSource) {
   const parsed = error === null ? undefined : parseJson(error);
   const { code, message, providerStatus } = isJsonObject(parsed) ? parsed : {};
   return {
-    code: typeof code === "string" ? code : "server_error",
+    // OpenAI's codes are in lower case.
+    code: typeof code === "string" ? code.toLowerCase() : "server_error",
     message: typeof message === "string" ? message : "The request failed.",
     providerStatus: typeof providerStatus === "number" ? providerStatus : null,
   };

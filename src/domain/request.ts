@@ -36,6 +36,11 @@ export function isInBackground(endpoint: Endpoint, body: JsonObject): boolean {
 export const NOT_IN_BACKGROUND =
   "Responses in the background cannot be fetched through this server. Leave out 'background', or put the request in a batch without it.";
 
+/** The model of a request that names none: OpenAI has one for moderations. */
+export function usualModel(endpoint: Endpoint): string | undefined {
+  return endpoint === "/v1/moderations" ? "omni-moderation-latest" : undefined;
+}
+
 /** Members whose numbers go to the provider, or come back, as they were written. */
 export const PASSED_ON: ReadonlySet<string> = new Set([
   "parameters",

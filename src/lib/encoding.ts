@@ -87,8 +87,8 @@ function decoded(decoder: TextDecoder, chunk: Buffer | undefined): string | unde
 
 function unknown(where: string): TextFileError {
   return new TextFileError(
-    `is not valid UTF-8${where}, and its encoding cannot be detected for certain; save it as ` +
-      "UTF-8, or name its encoding in config.csv.encoding (such as windows-1250, windows-1251 or shift_jis)",
+    `is not valid UTF-8${where}, and its encoding cannot be detected for certain`,
+    "save it as UTF-8, or name its encoding in config.csv.encoding (such as windows-1250, windows-1251 or shift_jis)",
   );
 }
 

@@ -3,6 +3,10 @@ import type { Random } from "./random.ts";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32, lower case
 
+const TIME_LENGTH = 9;
+const RANDOM_LENGTH = 16;
+const OF_THIS_KIND = new RegExp(`^([${ALPHABET}]{${TIME_LENGTH}})[${ALPHABET}]{${RANDOM_LENGTH}}$`);
+
 /** The sources of ids. */
 export type IdSource = { clock: Pick<Clock, "now">; random: Random };
 
@@ -11,7 +15,15 @@ export type IdSource = { clock: Pick<Clock, "now">; random: Random };
  * milliseconds, sixteen random ones (80 bits). Ids sort by the millisecond they were made in.
  */
 export function newId({ clock, random }: IdSource, prefix: string): string {
-  return `${prefix}-${encodeBase32(clock.now(), 9)}${randomBase32(random, 16)}`;
+  return `${prefix}-${encodeBase32(clock.now(), TIME_LENGTH)}${randomBase32(random, RANDOM_LENGTH)}`;
+}
+
+/** When `newId` made an id with this prefix, in Unix milliseconds; `undefined` for other texts. */
+export function timeOfId(id: string, prefix: string): number | undefined {
+  if (!id.startsWith(`${prefix}-`)) return undefined;
+  const [, time] = OF_THIS_KIND.exec(id.slice(prefix.length + 1)) ?? [];
+  if (time === undefined) return undefined;
+  return Array.from(time).reduce((sum, one) => sum * 32 + ALPHABET.indexOf(one), 0);
 }
 
 /** `length` characters of base 32. Not for secrets. */

@@ -4,6 +4,13 @@ import type { FileSystem } from "./file-system.ts";
 /** A file is not text in its encoding; the message says what it is. */
 export class TextFileError extends Error {
   override readonly name = "TextFileError";
+  /** What helps, if the encoding of the file can be named. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** A text file and how its bytes are to be read. */
@@ -34,19 +41,21 @@ async function* readPieces(
   const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
   const name = decoder.encoding === "utf-8" ? "UTF-8" : decoder.encoding;
   const notValid = async () =>
-    `is not valid ${name}${await inBadLine(files, path, encoding)}; save it as UTF-8, or name its encoding in ` +
-    "config.csv.encoding";
+    new TextFileError(
+      `is not valid ${name}${await inBadLine(files, path, encoding)}`,
+      "save it as UTF-8, or name its encoding in config.csv.encoding",
+    );
   let isEmpty = true;
   for await (const bytes of files.read(path, CHUNK_BYTES)) {
     const text = decode(decoder, bytes);
-    if (text === undefined) throw new TextFileError(await notValid());
+    if (text === undefined) throw await notValid();
     if (text.includes("\0"))
       throw new TextFileError(hasNul(await inBadLine(files, path, encoding)));
     isEmpty = false;
     yield { text, bytes };
   }
   if (isEmpty) throw new TextFileError("is empty");
-  if (decode(decoder, undefined) === undefined) throw new TextFileError(await notValid());
+  if (decode(decoder, undefined) === undefined) throw await notValid();
 }
 
 /** Why a file with NUL characters is refused. `where` is of `inBadLine`. */

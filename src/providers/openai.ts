@@ -7,7 +7,7 @@ import type { Endpoint } from "../domain/request.ts";
 import { mayReferToUploads } from "../domain/upload-refs.ts";
 import type { Cancel } from "../lib/clock.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { isJsonObject, type Json } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import {
@@ -139,13 +139,29 @@ export function prepare(
   const wantsUsage =
     asked["stream"] === true &&
     (endpoint === "/v1/chat/completions" || endpoint === "/v1/completions") &&
-    !("stream_options" in asked);
-  const { body, adjusted } = adjustments.apply(
-    wantsUsage ? { ...asked, stream_options: { include_usage: true } } : asked,
-    isChecked,
-  );
+    lacksUsage(asked["stream_options"]);
+  const { body, adjusted } = adjustments.apply(wantsUsage ? withUsage(asked) : asked, isChecked);
   const isSame = !wantsUsage && adjusted.length === 0;
-  return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted, wantsUsage };
+  return {
+    body: () => body,
+    text: isSame ? text : JSON.stringify(body),
+    adjusted,
+    // Some providers refuse it.
+    wantsUsage: wantsUsage && "stream_options" in body,
+  };
+}
+
+function lacksUsage(options: Json | undefined): boolean {
+  if (options === undefined || options === null) return true;
+  // Other values are wrong, which the provider explains.
+  return isJsonObject(options) && options["include_usage"] !== true;
+}
+
+/** The request for a stream with usage, from which the cost is known. Further options stay. */
+function withUsage(body: JsonObject): JsonObject {
+  const options = body["stream_options"];
+  const others = isJsonObject(options) ? options : {};
+  return { ...body, stream_options: { ...others, include_usage: true } };
 }
 
 type BuiltRequest = { url: string; init: ManualInit };

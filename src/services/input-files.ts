@@ -16,7 +16,7 @@ import {
 } from "./input-text.ts";
 import { fetchInput, isUrl } from "./input-url.ts";
 import { openJson } from "./json-rows.ts";
-import { openLines } from "./openai-lines.ts";
+import { openLineFile, openLines } from "./openai-lines.ts";
 import type { RowContext, RowPortion, RowSource } from "./prepare-row.ts";
 import { openTyped, typedFormatOf } from "./typed-rows.ts";
 
@@ -53,7 +53,7 @@ async function openFile(ctx: Context, file: NamedFile, rows: RowContext): Promis
 }
 
 async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
-  if (rows.openAi) return openLines(ctx, await openText(ctx, file, undefined), rows, rows.openAi);
+  if (rows.openAi) return openLines(ctx, await openLineFile(ctx, file), rows, rows.openAi);
   const typed = await typedFormatOf(ctx.files, file.path).catch((error: unknown) => {
     throw explainReading(file.name, error);
   });

@@ -24,32 +24,45 @@ export type NamedFile = { path: string; name: string };
 /** A text file and the beginning of its text; `isWhole`: the whole text. */
 export type OpenedText = NamedFile & TextFile & { start: string; isWhole: boolean };
 
-/** Detects the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` if it is not text. */
+/**
+ * Detects the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` if it is not text, in the words of
+ * `explain`.
+ */
 export async function openText(
   { files }: Context,
   { path, name }: NamedFile,
   declared: string | undefined,
+  explain: Explain = explainReading,
 ): Promise<OpenedText> {
   try {
     const encoding = await detectEncoding(files, path, declared);
     const { text, isWhole } = await readTextStart(files, { path, encoding }, SAMPLE_BYTES);
     return { path, name, encoding, start: text, isWhole };
   } catch (error) {
-    throw explainReading(name, error);
+    throw explain(name, error);
   }
 }
 
-/** The items of a reader of the file; its errors become validation errors that name the file. */
-export async function* explained<T>(name: string, items: AsyncIterable<T>): AsyncGenerator<T> {
+/** The items of a reader of the file; its errors become validation errors, in the words of `explain`. */
+export async function* explained<T>(
+  name: string,
+  items: AsyncIterable<T>,
+  explain: Explain = explainReading,
+): AsyncGenerator<T> {
   try {
     yield* items;
   } catch (error) {
-    throw explainReading(name, error);
+    throw explain(name, error);
   }
 }
 
+/** Turns an error of reading the file with a name into one for clients. */
+type Explain = (name: string, error: unknown) => unknown;
+
 /** The error for a file that cannot be read. */
 export function explainReading(name: string, error: unknown): unknown {
+  if (error instanceof TextFileError && error.hint !== undefined)
+    return invalid([{ path: "inputFile", message: `${name} ${error.message}; ${error.hint}` }]);
   if (error instanceof TextFileError || error instanceof TableFileError)
     return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
   const code = error instanceof Error && "code" in error ? error.code : undefined;

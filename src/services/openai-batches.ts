@@ -1,15 +1,17 @@
 import type { Context } from "../context.ts";
+import { openAiStatusOf } from "../domain/openai-batch.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { type Batch, findBatch, listBatches } from "../store/batches.ts";
-import { findFile } from "../store/files.ts";
+import { findFile, type StoredFile } from "../store/files.ts";
 import { cancelBatch } from "./batch-moves.ts";
 import { requireBudget } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
 import { createBatch } from "./create-batch.ts";
-import { noSuchFile, purposeOf } from "./openai-files.ts";
+import { noSuchFile, purposeOf, RESULT_PURPOSE } from "./openai-files.ts";
 import { badParam, refusal } from "./openai-refusal.ts";
+import { findResultFile } from "./openai-results.ts";
 
 export type OpenAiBatchInput = {
   inputFile: string;
@@ -28,13 +30,7 @@ export async function createOpenAiBatch(
   input: OpenAiBatchInput,
 ): Promise<Batch> {
   const { inputFile, endpoint, completionWindow, windowMs, outputSeconds } = input;
-  const file = await findFile(ctx.db, inputFile, ctx.clock.now());
-  if (!file) throw noSuchFile(inputFile, "input_file_id");
-  if (purposeOf(file) !== "batch")
-    throw badParam(
-      "input_file_id",
-      `File ${inputFile} has the purpose '${purposeOf(file)}'; the input of a batch has the purpose 'batch'.`,
-    );
+  const file = await requireInput(ctx, inputFile);
   await requireBudget(ctx, caller.key);
   const { id } = await createBatch(ctx, caller, {
     ...(input.idempotencyKey === undefined ? {} : { idempotencyKey: input.idempotencyKey }),
@@ -50,6 +46,18 @@ export async function createOpenAiBatch(
     deadlineAt: ctx.clock.now() + windowMs,
   });
   return requireOpenAiBatch(ctx, id);
+}
+
+/** The file of that id, if it may be the input of a batch. */
+async function requireInput(ctx: Context, id: string): Promise<StoredFile> {
+  const file = await findFile(ctx.db, id, ctx.clock.now());
+  const purpose = file ? purposeOf(file) : (await findResultFile(ctx, id)) && RESULT_PURPOSE;
+  if (purpose === undefined) throw noSuchFile(id, "input_file_id");
+  if (file && purpose === "batch") return file;
+  throw badParam(
+    "input_file_id",
+    `File ${id} has the purpose '${purpose}'; the input of a batch has the purpose 'batch'.`,
+  );
 }
 
 /** A batch that was made from a file, through either API. Throws `BATCH_NOT_FOUND` in OpenAI's words. */
@@ -87,7 +95,8 @@ export async function cancelOpenAiBatch(ctx: Context, id: string): Promise<Batch
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "BATCH_FINISHED") throw error;
     const now = await requireOpenAiBatch(ctx, id);
-    if (now.status === "cancelled" && now.expiredAt === null) return now;
-    throw refusal("BATCH_FINISHED", `Cannot cancel a batch with status '${now.status}'.`);
+    const status = openAiStatusOf(now);
+    if (status === "cancelling" || status === "cancelled") return now;
+    throw refusal("BATCH_FINISHED", `Cannot cancel a batch with status '${status}'.`);
   }
 }

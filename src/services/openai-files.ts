@@ -1,5 +1,7 @@
 import type { Context } from "../context.ts";
+import { RESULT_PARTS, type ResultPart } from "../domain/openai-batch.ts";
 import type { AppError } from "../errors.ts";
+import { timeOfId } from "../lib/ids.ts";
 import type { StoredFile } from "../store/files.ts";
 import { findFile } from "../store/files.ts";
 import {
@@ -14,6 +16,7 @@ import { deleteFile } from "./files.ts";
 import { badParam, refusal } from "./openai-refusal.ts";
 import {
   expiryOf,
+  findNamedResult,
   findResultFile,
   type ResultFile,
   resultFileId,
@@ -30,6 +33,9 @@ export type OpenAiFile = {
   createdAt: number;
   expiresAt: number | null;
 };
+
+/** The purpose of the result files of batches. */
+export const RESULT_PURPOSE = "batch_output";
 
 /** A file of either kind, by its id. Throws `FILE_NOT_FOUND` in OpenAI's words. */
 export async function requireOpenAiFile(
@@ -68,7 +74,7 @@ async function describeResult(ctx: Context, file: ResultFile): Promise<OpenAiFil
     id: resultFileId(batch, part),
     name: `${batch.id}_${part === "output" ? "output" : "error"}.jsonl`,
     bytes: await sizeOfResultFile(ctx, file),
-    purpose: "batch_output",
+    purpose: RESULT_PURPOSE,
     createdAt: batch.completedAt ?? batch.startedAt ?? batch.createdAt,
     expiresAt: expiryOf(batch),
   };
@@ -105,15 +111,16 @@ export async function listOpenAiFiles(
     "order" | "limit"
   >,
 ): Promise<OpenAiFilePage> {
-  const place = after === undefined ? null : await placeOf(ctx, after);
+  const place = after === undefined ? null : await placeOf(ctx, after, order);
   const query = { after: place, order, limit: limit + 2 };
   const entries: Entry[] = [];
-  if (purpose !== "batch_output") entries.push(...(await uploads(ctx, query, purpose)));
-  if (purpose === undefined || purpose === "batch_output")
+  if (purpose !== RESULT_PURPOSE) entries.push(...(await uploads(ctx, query, purpose)));
+  if (purpose === undefined || purpose === RESULT_PURPOSE)
     entries.push(...(await results(ctx, query)));
   const sign = order === "asc" ? 1 : -1;
   entries.sort((a, b) => sign * compare(a, b));
-  const start = after === undefined ? 0 : entries.findIndex(({ id }) => id === after) + 1;
+  const first = entries.findIndex((entry) => !place || sign * compare(entry, place) > 0);
+  const start = first < 0 ? entries.length : first;
   const page: OpenAiFile[] = [];
   let counted = 0;
   for (const entry of entries.slice(start, start + limit)) {
@@ -123,15 +130,16 @@ export async function listOpenAiFiles(
   return { files: page, hasMore: limit > 0 && entries.length > start + page.length };
 }
 
-type Entry = FilePlace & {
+/** `part`: 0 and 1 for the output and the errors of one batch. */
+type Place = FilePlace & { part: number };
+
+type Entry = Place & {
   id: string;
-  /** 0 and 1 for the output and the errors of one batch. */
-  part: number;
   isCounting: boolean;
   describe: () => Promise<OpenAiFile> | OpenAiFile;
 };
 
-function compare(a: Entry, b: Entry): number {
+function compare(a: Place, b: Place): number {
   return a.at - b.at || Number(a.isResult) - Number(b.isResult) || a.seq - b.seq || a.part - b.part;
 }
 
@@ -157,18 +165,32 @@ async function results(ctx: Context, query: FileQuery): Promise<Entry[]> {
         at: batch.completedAt ?? 0,
         isResult: true,
         seq: batch.seq,
-        part: part === "output" ? 0 : 1,
+        part: numberOf(part),
         isCounting: batch.openAi?.bytes?.[part] === undefined,
         describe: () => describeResult(ctx, { batch, part }),
       });
   return entries;
 }
 
-async function placeOf(ctx: Context, id: string): Promise<FilePlace> {
-  const result = await findResultFile(ctx, id);
-  if (result) return { at: result.batch.completedAt ?? 0, isResult: true, seq: result.batch.seq };
-  // The file may have expired since the previous page.
+/**
+ * The place of a file in the list. A file that was deleted or has expired since the previous page still has one, because
+ * clients delete files while they list them. That of an upload is known to the millisecond, so others of that
+ * millisecond may be listed twice.
+ */
+async function placeOf(ctx: Context, id: string, order: "asc" | "desc"): Promise<Place> {
+  const { batch, part } = (await findNamedResult(ctx, id)) ?? {};
+  if (batch && part && batch.openAi && batch.completedAt !== null)
+    return { at: batch.completedAt, isResult: true, seq: batch.seq, part: numberOf(part) };
   const upload = await findFile(ctx.db, id, 0);
-  if (upload) return { at: upload.createdAt, isResult: false, seq: upload.seq };
-  throw noSuchFile(id, "after");
+  if (upload) return { at: upload.createdAt, isResult: false, seq: upload.seq, part: 0 };
+  const madeAt = timeOfId(id, "file");
+  if (madeAt === undefined) throw noSuchFile(id, "after");
+  // Its row may be a millisecond older than its id.
+  return order === "asc"
+    ? { at: madeAt - 1, isResult: false, seq: 0, part: 0 }
+    : { at: madeAt, isResult: false, seq: Number.MAX_SAFE_INTEGER, part: 0 };
+}
+
+function numberOf(part: ResultPart): number {
+  return RESULT_PARTS.indexOf(part);
 }

@@ -3,7 +3,15 @@ import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import { readOpenAiLine } from "../domain/openai-line.ts";
 import { AppError } from "../errors.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
-import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
+import { TextFileError } from "../lib/text-file.ts";
+import {
+  type BatchInput,
+  explained,
+  explainReading,
+  type NamedFile,
+  type OpenedText,
+  openText,
+} from "./input-text.ts";
 import {
   type PreparedRow,
   prepareProviderLine,
@@ -13,6 +21,18 @@ import {
 import type { RowIssue } from "./row-issues.ts";
 
 const COLUMNS = ["custom_id", "method", "url", "body"];
+
+/** Opens the input of such a batch. */
+export function openLineFile(ctx: Context, file: NamedFile): Promise<OpenedText> {
+  return openText(ctx, file, undefined, explainLines);
+}
+
+/** Its `hint` would name a setting of the other API. */
+function explainLines(name: string, error: unknown): unknown {
+  return error instanceof TextFileError
+    ? ofWholeFile("invalid_file_format", `The batch input file ${error.message}.`)
+    : explainReading(name, error);
+}
 
 /** Opens a file whose lines are requests as OpenAI's Batch API takes them, all for one endpoint. */
 export function openLines(
@@ -43,7 +63,7 @@ export function openLines(
         yield prepare(line);
       }
     }
-    for await (const portion of explained(file.name, readLines(ctx.files, file)))
+    for await (const portion of explained(file.name, readLines(ctx.files, file), explainLines))
       yield prepareAll(portion);
     if (rows === 0) throw empty();
   }

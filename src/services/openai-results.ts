@@ -23,10 +23,16 @@ export function resultFileId({ id }: Pick<Batch, "id">, part: ResultPart): strin
 
 /** The result file with an id, also while its batch is running; `undefined` if there is none, or no longer. */
 export async function findResultFile(ctx: Context, id: string): Promise<ResultFile | undefined> {
+  const named = await findNamedResult(ctx, id);
+  return named && isThere(named.batch, named.part, ctx.clock.now()) ? named : undefined;
+}
+
+/** The batch and the part that an id names, whether or not there is such a file. */
+export async function findNamedResult(ctx: Context, id: string): Promise<ResultFile | undefined> {
   const part = RESULT_PARTS.find((one) => id.startsWith(PREFIX[one]));
   if (!part) return undefined;
   const batch = await findBatch(ctx.db, id.slice(PREFIX[part].length));
-  return batch && isThere(batch, part, ctx.clock.now()) ? { batch, part } : undefined;
+  return batch && { batch, part };
 }
 
 /** The result files of a batch. */
@@ -35,9 +41,11 @@ export function resultParts(batch: Batch, now: number): ResultPart[] {
 }
 
 function isThere(batch: Batch, part: ResultPart, now: number): boolean {
-  const { openAi, inputFile, completed, failed, cancelled } = batch;
+  const { openAi, inputFile, startedAt, completedAt, completed, failed, cancelled } = batch;
   if (inputFile === null || openAi?.gone?.includes(part)) return false;
   if ((expiryOf(batch) ?? Infinity) <= now) return false;
+  // A client that follows a running batch can begin before its first answer.
+  if (startedAt !== null && completedAt === null) return true;
   return part === "output" ? completed > 0 : failed + cancelled > 0;
 }
 

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { openAiEventBody } from "../domain/openai-event.ts";
 import { AppError } from "../errors.ts";
+import { timeOfId } from "../lib/ids.ts";
 import { findWebhook, listOpenAiWebhooks, type Webhook } from "../store/webhooks.ts";
 import { refusal } from "./openai-refusal.ts";
 import { sealedFor } from "./webhook-attempt.ts";
@@ -24,9 +25,20 @@ export async function listEndpoints(
   ctx: Context,
   { after, limit }: { after: string | undefined; limit: number },
 ): Promise<{ webhooks: Webhook[]; hasMore: boolean }> {
-  const place = after === undefined ? null : await requireOpenAiWebhook(ctx, after, "after");
+  const place = after === undefined ? null : await placeOf(ctx, after);
   const found = await listOpenAiWebhooks(ctx.reads.db, { after: place, limit: limit + 1 });
   return { webhooks: found.slice(0, limit), hasMore: limit > 0 && found.length > limit };
+}
+
+/**
+ * The place of an endpoint in the list. One that was deleted since the previous page still has one, known to the
+ * millisecond, because clients delete endpoints while they list them.
+ */
+async function placeOf(ctx: Context, id: string): Promise<Pick<Webhook, "createdAt" | "seq">> {
+  const webhook = await findWebhook(ctx.db, id);
+  const madeAt = timeOfId(id, "wh");
+  if (webhook || madeAt === undefined) return requireOpenAiWebhook(ctx, id, "after");
+  return { createdAt: madeAt, seq: Number.MAX_SAFE_INTEGER };
 }
 
 /** The last characters of the secret, by which users recognise it. */

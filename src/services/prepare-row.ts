@@ -11,7 +11,7 @@ import type { Condition } from "../domain/condition.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import type { OpenAiTerms } from "../domain/openai-batch.ts";
-import { isInBackground, NOT_IN_BACKGROUND } from "../domain/request.ts";
+import { isInBackground, NOT_IN_BACKGROUND, usualModel } from "../domain/request.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { ModelName } from "../domain/text.ts";
@@ -207,7 +207,7 @@ export function prepareProviderLine(
     const message = `is sent as it is, so that config.${unusable} does not apply to it; give the line a prompt instead`;
     return { row, value: null, issues: [{ field: "body", message }] };
   }
-  const model = given ?? config.model ?? defaultModel;
+  const model = given ?? config.model ?? usualModel(endpoint) ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
   const escalateTo = escalationFrom(model, config);
   const requestOf = (asked: JsonObject) => ({

@@ -40,7 +40,7 @@ export function listWebhooks(db: Db, page: Page): Promise<Webhook[]> {
 /** Endpoints that were created through `/v1`, the newest first, after one of them. */
 export function listOpenAiWebhooks(
   db: Db,
-  { after, limit }: { after: Webhook | null; limit: number },
+  { after, limit }: { after: Pick<Webhook, "createdAt" | "seq"> | null; limit: number },
 ): Promise<Webhook[]> {
   const key = after && ([after.createdAt, after.seq] as [number, number]);
   const page = { order: "desc" as const, after: key ?? undefined };

@@ -144,6 +144,22 @@ test("models are listed and retrieved", async () => {
   expect((await openai.models.retrieve(listed[0] ?? "")).id).toBe(listed[0] ?? "");
 });
 
+test("a raw answer can be read, and a time-out is the SDK's own error", async () => {
+  const raw = await openai.chat.completions.create(ask("hello")).asResponse();
+  expect(raw.headers.get("x-request-id")).toStartWith("req-");
+  expect((await raw.json()).choices[0].message.content).toBe(HELLO);
+  const hasty = openai.withOptions({ timeout: 100 });
+  const late = hasty.chat.completions.create(ask("slow"));
+  expect(await refusal(late)).toBeInstanceOf(OpenAI.APIConnectionTimeoutError);
+});
+
+test("a wrong key is the SDK's own error", async () => {
+  const stranger = openai.withOptions({ apiKey: "wrong" });
+  const error = await refusal(stranger.chat.completions.create(ask("hello")));
+  expect(error).toBeInstanceOf(OpenAI.AuthenticationError);
+  expect(error.code).toBe("invalid_api_key");
+});
+
 /** Python needs seconds of processor time to load the SDK. */
 const PYTHON_MS = 120_000;
 
@@ -170,6 +186,9 @@ test.each([
   [429, OpenAI.RateLimitError],
   [500, OpenAI.InternalServerError],
   [400, OpenAI.BadRequestError],
+  [404, OpenAI.NotFoundError],
+  [409, OpenAI.ConflictError],
+  [422, OpenAI.UnprocessableEntityError],
 ] as const)("its error %i becomes the SDK's own error class", async (status, kind) => {
   mock.nextRequestError(status, { message: "no", type: "some_error", code: "some_code" });
   const error = await refusal(openai.chat.completions.create(ask("hello")));

@@ -1,29 +1,44 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import OpenAI, { toFile } from "openai";
 
-import { expireBatches } from "../../src/services/batch-moves.ts";
+import { createUpkeep } from "../../src/upkeep/upkeep.ts";
 import { refusal } from "../support/openai.ts";
 import { chatAnswer, fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
+import { follow } from "../support/sse.ts";
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
+/** The provider of the models `gpt-4.1*`. */
+let other: Awaited<ReturnType<typeof startProvider>>;
+let folder: string;
 let app: TestServer;
 let openai: OpenAI;
 
 beforeAll(async () => {
-  provider = await startProvider();
+  [provider, other] = await Promise.all([startProvider(), startProvider()]);
+  folder = mkdtempSync(join(tmpdir(), "providers-"));
+  const file = join(folder, "providers.json");
+  const providers = [
+    { name: "other", baseUrl: other.url, models: ["gpt-4.1*"] },
+    { name: "first", baseUrl: provider.url, models: ["*"] },
+  ];
+  writeFileSync(file, JSON.stringify({ providers }));
   app = await startServer({
-    ...provider.env,
+    PROVIDERS_FILE: file,
     OPENAI_MAX_LINES: "5",
-    ALLOWED_MODELS: "gpt-*",
+    ALLOWED_MODELS: "gpt-*,omni-*",
     OPENAI_ENDPOINTS: "/v1/rerank",
   });
   openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
 });
 afterAll(async () => {
   await app[Symbol.asyncDispose]();
-  await provider[Symbol.asyncDispose]();
+  await Promise.all([provider[Symbol.asyncDispose](), other[Symbol.asyncDispose]()]);
+  rmSync(folder, { recursive: true });
 });
 
 const CHAT = "/v1/chat/completions";
@@ -95,8 +110,24 @@ const KEYS = [
 
 describe("a batch through the SDK", () => {
   test("runs to its end, with each line in one of two files, in order", async () => {
-    provider.state.behave = ({ prompt }, response) =>
-      prompt === "bad" ? fail(response, 400, { message: "no such thing" }) : undefined;
+    const detailed = (prompt: string) => ({
+      ...chatAnswer({ prompt, body: { model: "gpt-4o-mini" } }),
+      usage: {
+        prompt_tokens: 10,
+        prompt_tokens_details: { cached_tokens: 4 },
+        completion_tokens: 5,
+        completion_tokens_details: { reasoning_tokens: 3 },
+        total_tokens: 15,
+      },
+    });
+    // The first line is answered last.
+    const { opened, open } = gate();
+    provider.state.behave = async ({ prompt }, response) => {
+      if (prompt === "bad") return fail(response, 400, { message: "no such thing" });
+      if (prompt === "1") await opened;
+      else open();
+      return detailed(prompt);
+    };
     const created = await start([line("1"), line("2", "bad"), line("3")], {
       metadata: { ...pairs(15), for: "test" },
       output_expires_after: { anchor: "created_at", seconds: 3600 },
@@ -122,9 +153,9 @@ describe("a batch through the SDK", () => {
       request_counts: { total: 3, completed: 2, failed: 1 },
       usage: {
         input_tokens: 20,
-        input_tokens_details: { cached_tokens: 0 },
+        input_tokens_details: { cached_tokens: 8 },
         output_tokens: 10,
-        output_tokens_details: { reasoning_tokens: 0 },
+        output_tokens_details: { reasoning_tokens: 6 },
         total_tokens: 30,
       },
       errors: null,
@@ -142,7 +173,7 @@ describe("a batch through the SDK", () => {
       response: {
         status_code: 200,
         request_id: expect.stringMatching(/^req_/),
-        body: chatAnswer({ prompt: "1", body: { model: "gpt-4o-mini" } }),
+        body: detailed("1"),
       },
       error: null,
     });
@@ -183,6 +214,9 @@ describe("a batch through the SDK", () => {
     await ended(id);
     const { body } = await app.get(`/batches/${id}`);
     expect(body.data).toMatchObject({ status: "completed", chain: { status: "made" } });
+    await using events = await follow(app.url, `/events?since=0&batchId=${id}`);
+    await events.until("batch.completed");
+    expect(events.types()).toContain("task.completed");
 
     const inputFile = await upload([line("x"), line("y")].join("\n"));
     const own = await app.post("/batches", { id: "own-1", inputFile });
@@ -217,7 +251,8 @@ describe("a batch through the SDK", () => {
       if (prompt !== "first") await opened;
       return undefined;
     };
-    const { id } = await start([line("1", "first"), line("2"), line("3")]);
+    const metadata = { for: "pausing" };
+    const { id } = await start([line("1", "first"), line("2"), line("3")], { metadata });
     await until(async () => {
       const { request_counts: counts } = await openai.batches.retrieve(id);
       return counts?.completed === 1;
@@ -237,9 +272,13 @@ describe("a batch through the SDK", () => {
       whole,
     ]);
 
+    const none = await openai.files.content(`file-errors-${id}`);
+    expect([none.headers.get("x-incomplete"), await none.text()]).toEqual(["true", ""]);
+
     await app.post(`/batches/${id}/pause`);
     const { data, response } = await openai.batches.retrieve(id).withResponse();
-    expect(data.status).toBe("in_progress");
+    expect(data).toMatchObject({ status: "in_progress", metadata });
+    expect(Object.keys(data).toSorted()).toEqual(KEYS);
     expect(response.headers.get("x-gtr-paused")).toBe("requested");
 
     expect((await openai.batches.cancel(id)).status).toMatch(/^cancell/);
@@ -277,15 +316,23 @@ describe("a batch through the SDK", () => {
       sql: "UPDATE batches SET deadline_at = 1 WHERE id = ?",
       args: [id],
     });
-    await expireBatches(app.ctx);
-    open();
+    // Looks at once, and then every few seconds.
+    const upkeep = createUpkeep(app.ctx);
+    upkeep.start();
     const batch = await ended(id);
+    await upkeep.stop();
+    open();
     expect(batch).toMatchObject({ status: "expired", cancelled_at: null, cancelling_at: null });
     expect(batch.expired_at).toBeGreaterThan(0);
     expect(await linesOf(batch.error_file_id)).toMatchObject([
       { custom_id: "2", response: null, error: { code: "batch_expired" } },
     ]);
-    expect(await refusal(openai.batches.cancel(id))).toBeInstanceOf(OpenAI.ConflictError);
+    const refused = await refusal(openai.batches.cancel(id));
+    expect(refused).toBeInstanceOf(OpenAI.ConflictError);
+    expect(refused.error).toMatchObject({
+      message: "Cannot cancel a batch with status 'expired'.",
+    });
+    expect(refused.headers?.get("x-should-retry")).toBe("false");
   });
 
   test("has no files any more once its results are deleted", async () => {
@@ -299,18 +346,47 @@ describe("a batch through the SDK", () => {
     });
   });
 
+  const USAGE = { prompt_tokens: 2, total_tokens: 2 };
+  const TOKENS = { input_tokens: 2, output_tokens: 1, total_tokens: 3 };
+  const VECTORS = [0, 1].map((index) => ({
+    object: "embedding",
+    index,
+    embedding: "AACAPgAAAL8=",
+  }));
+  const SAID = {
+    type: "message",
+    role: "assistant",
+    content: [{ type: "output_text", text: "b" }],
+  };
   test.each([
-    ["/v1/embeddings", { input: ["a", "b"], encoding_format: "base64" }],
+    [
+      "/v1/embeddings",
+      { input: ["a", "b"], encoding_format: "base64" },
+      { object: "list", data: VECTORS, usage: USAGE },
+    ],
+    [
+      "/v1/completions",
+      { prompt: "a" },
+      { choices: [{ index: 0, text: "b", finish_reason: "stop" }], usage: USAGE },
+    ],
+    [
+      "/v1/responses",
+      { input: "a" },
+      {
+        object: "response",
+        status: "completed",
+        output: [SAID],
+        not_invented_yet: [1],
+        usage: TOKENS,
+      },
+    ],
+    ["/v1/moderations", { input: "a" }, { id: "m", results: [{ flagged: false }] }],
+    ["/v1/images/generations", { prompt: "a" }, { created: 1, data: [{ b64_json: "AAAA" }] }],
     // Of OPENAI_ENDPOINTS.
-    ["/v1/rerank", { query: "a", documents: ["b", "c"] }],
-  ])("of %s has the answers as they came", async (endpoint, body) => {
+    ["/v1/rerank", { query: "a", documents: ["b", "c"] }, { results: [], usage: USAGE }],
+  ])("of %s has the answers as they came", async (endpoint, body, said) => {
     const request = { model: "gpt-4o-mini", ...body };
-    const answer = {
-      object: "list",
-      model: "gpt-4o-mini",
-      data: [0, 1].map((index) => ({ object: "embedding", index, embedding: "AACAPgAAAL8=" })),
-      usage: { prompt_tokens: 2, total_tokens: 2 },
-    };
+    const answer = { model: "gpt-4o-mini", ...said };
     provider.state.behave = () => answer;
     const { id } = await start([line("1", "x", { url: endpoint, body: request })], {
       endpoint: endpoint as OpenAI.BatchCreateParams["endpoint"],
@@ -321,6 +397,81 @@ describe("a batch through the SDK", () => {
     expect(live.body).toEqual(answer);
     for (const sent of provider.requests.slice(-2))
       expect([sent.path, sent.body]).toEqual([endpoint, request]);
+  });
+
+  test("may name several models, each of which goes to its own provider", async () => {
+    provider.state.behave = () => undefined;
+    const seen = [provider, other].map(({ requests }) => requests.length);
+    const of = (id: string, model: string) =>
+      line(id, id, { body: { model, messages: [{ role: "user", content: id }] } });
+    const { id } = await start([of("a", "gpt-4.1"), of("b", "gpt-4o"), of("c", "gpt-4.1-mini")]);
+    const output = await linesOf((await ended(id)).output_file_id);
+    const answers = output.map((one) => [one.custom_id, one.response.body.model]);
+    expect(answers).toEqual([
+      ["a", "gpt-4.1"],
+      ["b", "gpt-4o"],
+      ["c", "gpt-4.1-mini"],
+    ]);
+    const sent = [provider, other].map(({ requests }, at) =>
+      requests.slice(seen[at]).map(({ prompt }) => prompt),
+    );
+    expect(sent.map((prompts) => prompts.toSorted())).toEqual([["b"], ["a", "c"]]);
+  });
+
+  test("loses its result files when they expire, and not its counts", async () => {
+    provider.state.behave = () => undefined;
+    const { id } = await start([line("1")], {
+      output_expires_after: { anchor: "created_at", seconds: 3600 },
+    });
+    const { output_file_id: output = "" } = await ended(id);
+    await app.ctx.client.execute({
+      sql: "UPDATE batches SET completed_at = completed_at - 3600000 WHERE id = ?",
+      args: [id],
+    });
+    for (const call of [openai.files.retrieve(output), openai.files.content(output)])
+      expect(await refusal(call)).toMatchObject({ status: 404, param: "id" });
+    expect(await openai.batches.retrieve(id)).toMatchObject({
+      status: "completed",
+      output_file_id: null,
+      request_counts: { total: 1, completed: 1, failed: 0 },
+    });
+    const listed = await openai.files.list({ purpose: "batch_output" });
+    expect(listed.data.map((file) => file.id)).not.toContain(output);
+  });
+
+  test("of moderations needs no model, as at OpenAI, and neither does a live call", async () => {
+    provider.state.behave = () => ({ id: "m", results: [] });
+    const endpoint = "/v1/moderations";
+    const { id } = await start([line("1", "x", { url: endpoint, body: { input: "a" } })], {
+      endpoint,
+    });
+    await ended(id);
+    const { response } = await openai.moderations.create({ input: "a" }).withResponse();
+    const usual = "omni-moderation-latest";
+    expect(response.headers.get("x-gtr-adjusted")).toBe(`model sent as ${usual}`);
+    for (const sent of provider.requests.slice(-2))
+      expect([sent.path, sent.body]).toEqual([endpoint, { input: "a", model: usual }]);
+  });
+
+  test("is completed if all of its lines have failed, and cannot be cancelled any more", async () => {
+    provider.state.behave = ({ prompt }, response) => {
+      if (prompt === "1") return fail(response, 400);
+      response.destroy();
+      return null;
+    };
+    const { id } = await start([line("1"), line("2")]);
+    const batch = await ended(id);
+    expect(batch).toMatchObject({ status: "completed", output_file_id: null });
+    const [refusedLine, lostLine] = await linesOf(batch.error_file_id);
+    expect(refusedLine.response.body.error.code).toBe("provider_rejected_request");
+    expect(lostLine).toMatchObject({
+      response: null,
+      error: { code: "provider_connection_lost", message: expect.any(String) },
+    });
+    const refused = await refusal(openai.batches.cancel(id));
+    expect(refused.error).toMatchObject({
+      message: "Cannot cancel a batch with status 'completed'.",
+    });
   });
 
   test("is created once per idempotency key", async () => {
@@ -374,6 +525,14 @@ describe("an invalid file", () => {
       "Invalid 'custom_id': expected a string of 1 to 512 characters.",
     ],
     [
+      "an id of more than 512 characters",
+      [line("😀".repeat(512)), line("😀".repeat(513))],
+      "invalid_custom_id",
+      2,
+      "custom_id",
+      "Invalid 'custom_id': expected a string of 1 to 512 characters.",
+    ],
+    [
       "a body that is not an object",
       [line("1", "x", { body: [] })],
       "invalid_request",
@@ -396,6 +555,14 @@ describe("an invalid file", () => {
       1,
       "model",
       expect.stringContaining("claude"),
+    ],
+    [
+      "binary data",
+      ["PNG\u0000\u0000\u0001"],
+      "invalid_file_format",
+      null,
+      null,
+      "The batch input file contains NUL bytes, so it is not a text file.",
     ],
     [
       "no lines",
@@ -463,13 +630,20 @@ describe("creating a batch is refused", () => {
     });
   });
 
-  test("with a file of another purpose", async () => {
+  test("with a file of another purpose, or the results of another batch", async () => {
+    provider.state.behave = () => undefined;
     const file = await toFile(Buffer.from("x"), "x.jsonl");
     const { id } = await openai.files.create({ file, purpose: "fine-tune" });
-    expect(await refusal(start([line("1")], { input_file_id: id }))).toMatchObject({
-      status: 400,
-      param: "input_file_id",
-    });
+    const { output_file_id: output = "" } = await ended((await start([line("1")])).id);
+    for (const [input, purpose] of [
+      [id, "fine-tune"],
+      [output, "batch_output"],
+    ] as const)
+      expect(await refusal(start([line("1")], { input_file_id: input }))).toMatchObject({
+        status: 400,
+        param: "input_file_id",
+        message: expect.stringContaining(`has the purpose '${purpose}'`),
+      });
   });
 
   test("of lists beyond their limits", async () => {
@@ -486,6 +660,13 @@ describe("creating a batch is refused", () => {
       status: 400,
       code: "integer_above_max_value",
     });
+    for (const [limit, code] of [
+      [-1, "integer_below_min_value"],
+      ["ten", "invalid_type"],
+    ] as const) {
+      const error = await refusal(openai.batches.list({ limit: limit as number }).asResponse());
+      expect(error).toMatchObject({ status: 400, param: "limit", code });
+    }
     expect((await openai.batches.list({ limit: 0 })).data).toEqual([]);
     expect(await refusal(openai.batches.list({ after: "batch_none" }).asResponse())).toMatchObject({
       status: 404,

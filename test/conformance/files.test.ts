@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 
 import OpenAI, { toFile } from "openai";
 
@@ -133,6 +133,16 @@ describe("files through the SDK", () => {
     expect(await after).toMatchObject({ status: 404, param: "after" });
     const order = refusal(openai.files.list({ order: "up" as "asc" }).asResponse());
     expect(await order).toMatchObject({ status: 400, param: "order", code: "invalid_value" });
+  });
+
+  test.each(["asc", "desc"] as const)("can be deleted while they are listed, %s", async (order) => {
+    for (let i = 0; i < 3; i++) await upload(`swept-${i}.txt`, "x", "evals");
+    const swept: string[] = [];
+    for await (const file of openai.files.list({ purpose: "evals", limit: 1, order })) {
+      await openai.files.delete(file.id);
+      swept.push(file.filename);
+    }
+    expect(swept.toSorted()).toEqual(["swept-0.txt", "swept-1.txt", "swept-2.txt"]);
   });
 
   test("expire", async () => {
@@ -331,6 +341,40 @@ describe("errors of all routes under /v1", () => {
     },
   );
 
+  test("a body that is too large is refused in OpenAI's shape", async () => {
+    const headers = { "content-type": "application/json" };
+    const body = " ".repeat(10 * 1024 * 1024 + 1);
+    for (const path of ["/v1/chat/completions", "/v1/batches"]) {
+      const answer = await call("POST", path, { headers, body });
+      expect([answer.status, answer.body]).toEqual([
+        413,
+        {
+          error: {
+            message: expect.stringContaining("10485760 bytes"),
+            type: "invalid_request_error",
+            param: null,
+            code: null,
+          },
+        },
+      ]);
+    }
+  });
+
+  test("a bug of the server is a server error, without its details", async () => {
+    using broken = spyOn(app.ctx.models, "isAllowed").mockImplementation(() => {
+      throw new Error("secret");
+    });
+    const headers = { "content-type": "application/json" };
+    const answer = await call("POST", "/v1/chat/completions", { headers, body: '{"model":"m"}' });
+    expect(broken).toHaveBeenCalled();
+    const message = expect.not.stringContaining("secret");
+    expect([answer.status, answer.body]).toEqual([
+      500,
+      { error: { message, type: "server_error", param: null, code: null } },
+    ]);
+    expect(answer.headers.get("x-request-id")).toBeTruthy();
+  });
+
   test("the rate limit of a key is reported and enforced as OpenAI does", async () => {
     const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
     const slow = new OpenAI({
@@ -349,11 +393,34 @@ describe("errors of all routes under /v1", () => {
     );
   });
 
-  test("a key that may only read cannot upload", async () => {
+  test("a key that may only read cannot change anything", async () => {
     const { body } = await app.post("/api-keys", { name: "reader", scopes: ["read"] });
     const reader = new OpenAI({ apiKey: body.data.key, baseURL: `${app.url}/v1`, maxRetries: 0 });
     const file = await toFile(Buffer.from("x"), "x");
-    const error = await refusal(reader.files.create({ file, purpose: "vision" }));
-    expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
+    const { id } = await upload();
+    expect((await reader.files.retrieve(id)).id).toBe(id);
+    const batch = {
+      input_file_id: id,
+      endpoint: "/v1/embeddings",
+      completion_window: "24h",
+    } as const;
+    for (const call of [
+      () => reader.files.create({ file, purpose: "vision" }),
+      () => reader.files.delete(id),
+      () => reader.batches.create(batch),
+      () => reader.batches.cancel("batch_none"),
+      () => reader.embeddings.create({ model: "m", input: "x" }),
+      () => reader.webhooks.create({ name: "n", url: "https://example.com", event_types: [] }),
+      () => reader.webhooks.update("wh_none", { name: "n" }),
+      () => reader.webhooks.rotateSecret("wh_none"),
+      () => reader.webhooks.delete("wh_none"),
+    ]) {
+      const error = await refusal(call());
+      expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
+      expect(error).toMatchObject({
+        type: "invalid_request_error",
+        code: "insufficient_permissions",
+      });
+    }
   });
 });

@@ -91,6 +91,7 @@ describe("a chat completion", () => {
     expect(response.headers.get("x-gtr-provider")).toBe("openai");
     expect(Number(response.headers.get("x-gtr-cost-usd"))).toBeGreaterThan(0);
     expect(response.headers.get("x-gtr-adjusted")).toBeNull();
+    expect(response.headers.get("x-gtr-task")).toBeNull();
     expect(response.headers.get("x-request-id")).toStartWith("req-");
     expect(response.headers.get("x-gtr-provider-request-id")).toMatch(/^req_/);
     const raw = await openai.chat.completions.create(request).asResponse();
@@ -364,6 +365,14 @@ describe("limits", () => {
     expect(error).toBeInstanceOf(OpenAI.RateLimitError);
     expect(error).toMatchObject({ type: "insufficient_quota", code: "insufficient_quota" });
     expect(error.headers?.get("x-should-retry")).toBe("false");
+    const file = await toFile(Buffer.from("{}"), "in.jsonl");
+    const { id } = await client.files.create({ file, purpose: "batch" });
+    const batch = client.batches.create({
+      input_file_id: id,
+      endpoint: "/v1/responses",
+      completion_window: "24h",
+    });
+    expect(await refusal(batch)).toMatchObject({ status: 429, code: "insufficient_quota" });
     const { rows } = await app.ctx.client.execute("SELECT count(*) AS n FROM live_calls");
     expect(rows[0]?.["n"]).toBe(0);
   });
@@ -421,6 +430,12 @@ describe("limits", () => {
     expect(response.headers.get("x-gtr-provider")).toBe("p1");
     expect(response.headers.get("x-gtr-adjusted")).toBe("model sent as gpt-4o");
     expect(down.requests).toHaveLength(1);
+
+    // No other provider would take a request that is wrong.
+    down.state.behave = (_, reply) => fail(reply, 400);
+    const wrong = clientOf(server).chat.completions.create(ask("wrong"));
+    expect(await refusal(wrong)).toBeInstanceOf(OpenAI.BadRequestError);
+    expect([down.requests.length, up.requests.length]).toEqual([2, 1]);
   });
 
   test("a parameter that a provider refuses is left out, and the answer says so", async () => {
@@ -439,6 +454,7 @@ describe("a call with store: true", () => {
   test("is a task, whole or streamed, and its answer is reused on request", async () => {
     provider.state.behave = () => undefined;
     const cached = { headers: { "x-gtr-cache": "true" } };
+    await openai.chat.completions.create(ask("keep me not"));
     const request = ask("keep me", { store: true });
     const first = await openai.chat.completions.create(request, cached).withResponse();
     expect(first.response.headers.get("x-gtr-cache")).toBe("miss");
@@ -469,11 +485,29 @@ describe("a call with store: true", () => {
     const failed = await app.ended(error.headers?.get("x-gtr-task") ?? "");
     expect(failed).toMatchObject({ status: "failed", error: { providerStatus: 400 } });
     expect(await app.differences()).toEqual([]);
+    const { rows } = await app.ctx.client.execute(
+      "SELECT count(*) AS n FROM task_inputs WHERE body LIKE '%keep me not%'",
+    );
+    expect(rows[0]?.["n"]).toBe(0);
+  });
+
+  test("may have its answer from a task with cache: true", async () => {
+    provider.state.behave = () => undefined;
+    const task = { prompt: "of a task", model: "gpt-4o-mini", cache: true };
+    await app.post("/tasks?execute=true", task, { prefer: "wait=30" });
+    const calls = provider.requests.length;
+    const cached = { headers: { "x-gtr-cache": "true" } };
+    const { data, response } = await openai.chat.completions
+      .create(ask("of a task"), cached)
+      .withResponse();
+    expect(data.choices[0]?.message.content).toBe("re: of a task");
+    expect(response.headers.get("x-gtr-cache")).toBe("hit");
+    expect(provider.requests).toHaveLength(calls);
   });
 });
 
 describe("other endpoints", () => {
-  test("embeddings, responses, completions and moderations are passed on", async () => {
+  test("embeddings, responses, completions, moderations and images are passed on", async () => {
     provider.state.behave = ({ path, body }) => {
       const tokens = { prompt_tokens: 3, total_tokens: 3 };
       if (path === "/v1/embeddings")
@@ -483,6 +517,7 @@ describe("other endpoints", () => {
           data: [{ object: "embedding", index: 0, embedding: [0.5, 1] }],
           usage: tokens,
         };
+      if (path === "/v1/images/generations") return { created: 1, data: [{ b64_json: "AAAA" }] };
       if (path === "/v1/moderations") return { id: "m", model: body.model, results: [] };
       if (path === "/v1/completions")
         return { id: "c", object: "text_completion", choices: [{ index: 0, text: "hi" }] };
@@ -506,6 +541,8 @@ describe("other endpoints", () => {
     expect(answered.output_text).toBe("hi");
     const completed = await openai.completions.create({ model: "gpt-3.5-turbo", prompt: "x" });
     expect(completed.choices[0]?.text).toBe("hi");
+    const made = await openai.images.generate({ model: "gpt-image-2", prompt: "x" });
+    expect(made.data).toEqual([{ b64_json: "AAAA" }]);
     expect(
       (await openai.moderations.create({ input: "x", model: "omni-moderation-latest" })).results,
     ).toEqual([]);
@@ -518,6 +555,8 @@ describe("other endpoints", () => {
       ids.push(model.id);
     }
     expect(ids).toContain("gpt-4o-mini");
+    const raw = await (await openai.models.list().asResponse()).json();
+    expect({ ...raw, data: [] }).toEqual({ object: "list", data: [] });
     expect(await openai.models.retrieve("gpt-4o-mini")).toMatchObject({ owned_by: "openai" });
     expect(await refusal(openai.models.retrieve("claude-x"))).toMatchObject({
       status: 404,

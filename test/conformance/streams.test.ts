@@ -30,7 +30,11 @@ beforeAll(async () => {
     { name: "busy", baseUrl, models: ["gpt-4.1-nano"] },
   ];
   writeFileSync(file, JSON.stringify({ providers }));
-  app = await startServer({ PROVIDERS_FILE: file, LIVE_STORE: "always" });
+  app = await startServer({
+    PROVIDERS_FILE: file,
+    LIVE_STORE: "always",
+    LIVE_MAX_WAIT_MS: "1000",
+  });
   openai = clientWith(KEY);
 });
 afterAll(async () => {
@@ -185,6 +189,11 @@ describe("a stream that breaks", () => {
         setImmediate(() => response.destroy());
       },
     ],
+    [
+      "without the end of its answer",
+      "The connection to the provider broke before the answer was complete",
+      (response) => response.end(),
+    ],
   ];
   test.each(ENDS)(
     "%s is an error of the SDK, and the text so far is paid for",
@@ -215,6 +224,54 @@ describe("a stream that breaks", () => {
       expect(costUsd).toBeGreaterThan(0);
     },
   );
+});
+
+test.each([null, {}, { include_usage: false, include_obfuscation: false }])(
+  "a stream with stream_options %j is metered by its usage, which the client does not get",
+  async (options) => {
+    provider.state.behave = (_, response) => {
+      sendCut(response, EVERYTHING.join(""));
+      return undefined;
+    };
+    const { client, usageOf } = await newKey();
+    const request = { ...ask("options"), stream: true as const, stream_options: options };
+    const { data, response } = await client.chat.completions.create(request).withResponse();
+    for await (const { usage } of data) expect(usage).toBeUndefined();
+    expect(response.headers.get("x-gtr-adjusted")).toBe("stream_options.include_usage added");
+    expect(provider.requests.at(-1)?.body.stream_options).toEqual({
+      ...options,
+      include_usage: true,
+    });
+    expect(await usageOf(1)).toMatchObject({ promptTokens: 7, completionTokens: 9 });
+  },
+);
+
+describe("an error that is not in OpenAI's format", () => {
+  const REWRITTEN = "error rewritten in OpenAI's format";
+  test.each([
+    ["<html><head><title>504 Gateway Time-out</title></head></html>", "text/html", 504, "504"],
+    ['{"error":"the model is loading"}', "application/json", 503, "the model is loading"],
+    ['{"object":"error","message":"too long","code":400}', "application/json", 400, "too long"],
+    ["not JSON", "application/json", 200, "not valid JSON"],
+  ])("is rewritten in it: %s", async (text, type, status, message) => {
+    provider.state.behave = (_, response) => {
+      response.writeHead(status, { "content-type": type });
+      response.end(text);
+      return undefined;
+    };
+    const error = await refusal(
+      openai.chat.completions.create(ask("odd", { model: "gpt-4.1-nano" })),
+    );
+    expect(error).toMatchObject({
+      status: status === 200 ? 502 : status,
+      type: status === 400 ? "invalid_request_error" : "server_error",
+      param: null,
+      code: "provider_error",
+      message: expect.stringContaining(message),
+    });
+    expect(error.headers?.get("content-type")).toStartWith("application/json");
+    expect(error.headers?.get("x-gtr-adjusted")).toBe(REWRITTEN);
+  });
 });
 
 describe("a client that leaves", () => {
@@ -306,6 +363,16 @@ test.each([
   expect(error.headers?.get("x-ratelimit-limit-requests")).toBe("100");
   expect(error.headers?.get("x-ratelimit-remaining-requests")).toBe("99");
   expect(error.requestID).toStartWith("req-");
+
+  // The provider is not called before that, and the server says so in its own words.
+  const before = provider.requests.length;
+  const own = await refusal(client.chat.completions.create(ask("y", { model })));
+  expect(own).toMatchObject({ status: 429, type: "requests", code: "rate_limit_exceeded" });
+  const ms = Number(own.headers?.get("retry-after-ms"));
+  expect(ms / 1000).toBe(Number(own.headers?.get("retry-after")));
+  expect(ms).toBeGreaterThan(Number(after) * 1000 - 5000);
+  expect(own.headers?.get("x-should-retry")).toBe(expected[2] ?? null);
+  expect(provider.requests).toHaveLength(before);
 });
 
 test("the SDK tries again as soon as the provider allows it", async () => {

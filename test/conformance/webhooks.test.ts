@@ -4,7 +4,7 @@ import OpenAI, { toFile } from "openai";
 
 import { expireBatches } from "../../src/services/batch-moves.ts";
 import { refusal } from "../support/openai.ts";
-import { gate, startProvider } from "../support/provider.ts";
+import { fail, gate, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -121,26 +121,53 @@ test("an endpoint receives only the events that it names, such as those of expir
   expect((await openai.batches.retrieve(left)).status).toBe("cancelled");
 });
 
+const KEYS = [
+  "created_at",
+  "event_types",
+  "id",
+  "name",
+  "object",
+  "signing_secret_hint",
+  "updated_at",
+  "url",
+];
+
+test("a batch whose requests have all failed is completed, also for its endpoints", async () => {
+  provider.state.behave = (_, response) => fail(response, 400);
+  const id = await batchOf(LINE);
+  const { raw } = await until(() =>
+    receiver.received.find((message) => JSON.parse(message.raw).data?.id === id),
+  );
+  expect(JSON.parse(raw)).toMatchObject({ object: "event", type: "batch.completed" });
+  provider.state.behave = () => undefined;
+});
+
 test("endpoints are listed, changed, tested, given new secrets and deleted", async () => {
-  expect((await openai.webhooks.eventTypes.list()).data).toContain("batch.expired");
+  expect(await openai.webhooks.eventTypes.list()).toEqual({
+    object: "list",
+    data: ["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"],
+  });
   const made = await openai.webhooks.create({
     url: receiver.url,
     name: "a",
     event_types: ["batch.expired"],
   });
-  expect(Object.keys(await openai.webhooks.retrieve(made.id)).toSorted()).toEqual([
-    "created_at",
-    "event_types",
-    "id",
-    "name",
-    "object",
-    "signing_secret_hint",
-    "updated_at",
-    "url",
-  ]);
+  expect(Object.keys(await openai.webhooks.retrieve(made.id)).toSorted()).toEqual(KEYS);
+  const withSecret = [...KEYS, "signing_secret"].toSorted();
+  expect(Object.keys(made).toSorted()).toEqual(withSecret);
   const listed = [];
   for await (const { id } of openai.webhooks.list({ limit: 1 })) listed.push(id);
   expect(listed[0]).toBe(made.id);
+  // The SDK sends `null` as an empty text.
+  const page = await (await openai.webhooks.list({ after: null, limit: 1 }).asResponse()).json();
+  expect({ ...page, data: [] }).toEqual({
+    object: "list",
+    data: [],
+    first_id: made.id,
+    last_id: made.id,
+    has_more: true,
+  });
+  expect(Object.keys(page.data[0]).toSorted()).toEqual(KEYS);
   expect(await openai.webhooks.update(made.id, { name: "b" })).toMatchObject({
     name: "b",
     event_types: ["batch.expired"],
@@ -157,12 +184,63 @@ test("endpoints are listed, changed, tested, given new secrets and deleted", asy
   expect(event).toMatchObject({ type: "batch.expired", data: { id: "batch_test" } });
   const rotated = await openai.webhooks.rotateSecret(made.id);
   expect(rotated.signing_secret).not.toBe(made.signing_secret);
+  expect(Object.keys(rotated).toSorted()).toEqual(withSecret);
   expect(await openai.webhooks.retrieve(made.id)).toMatchObject({ name: "b" });
-  expect(await openai.webhooks.delete(made.id)).toMatchObject({ deleted: true });
+  const verifiedBy = async (...secrets: string[]) => {
+    await openai.webhooks.test(made.id, { event_type: "batch.expired" });
+    const last = receiver.received.at(-1) ?? { raw: "", headers: {} };
+    const checks = secrets.map((secret) =>
+      openai.webhooks.unwrap(last.raw, last.headers, secret).then(
+        () => true,
+        () => false,
+      ),
+    );
+    return Promise.all(checks);
+  };
+  expect(await verifiedBy(made.signing_secret, rotated.signing_secret)).toEqual([false, true]);
+  const both = { keep_old_secret_active_for_24_hours: true };
+  const { signing_secret: third } = await openai.webhooks.rotateSecret(made.id, both);
+  expect(await verifiedBy(rotated.signing_secret, third)).toEqual([true, true]);
+  expect(await openai.webhooks.delete(made.id)).toEqual({
+    id: made.id,
+    object: "webhook_endpoint.deleted",
+    deleted: true,
+  });
   const gone = await refusal(openai.webhooks.retrieve(made.id));
   expect(gone).toBeInstanceOf(OpenAI.NotFoundError);
   const unknown = await refusal(
     openai.webhooks.create({ url: receiver.url, name: "x", event_types: ["video.failed"] }),
   );
   expect(unknown).toMatchObject({ status: 400, param: "event_types", code: "invalid_value" });
+});
+
+test("a test without an event type says what is missing", async () => {
+  const hook = { url: receiver.url, name: "x", event_types: ["batch.failed" as const] };
+  const { id } = await openai.webhooks.create(hook);
+  const error = await refusal(openai.webhooks.test(id, {} as OpenAI.Webhooks.WebhookTestParams));
+  expect(error.error).toEqual({
+    message: "Missing required parameter: 'event_type'.",
+    type: "invalid_request_error",
+    param: "event_type",
+    code: "missing_required_parameter",
+  });
+});
+
+test("the end of a batch also reaches the webhooks of /api/v1, and endpoints can be deleted while they are listed", async () => {
+  const hook = { url: receiver.url, events: ["batch.completed"] };
+  const { body } = await app.post("/webhooks", hook);
+  const id = await batchOf(LINE);
+  const reported = await until(() =>
+    receiver.received.find(({ raw }) => JSON.parse(raw).data?.batchId === id),
+  );
+  expect(JSON.parse(reported.raw)).toMatchObject({ type: "batch.completed" });
+  expect((await refusal(openai.webhooks.retrieve(body.data.id))).status).toBe(404);
+
+  const gone: string[] = [];
+  for await (const endpoint of openai.webhooks.list({ limit: 1 })) {
+    await openai.webhooks.delete(endpoint.id);
+    gone.push(endpoint.id);
+  }
+  expect(gone.length).toBeGreaterThan(2);
+  expect((await openai.webhooks.list()).data).toEqual([]);
 });

@@ -204,9 +204,13 @@ describe("a live call whose key ends", () => {
     await until(() => provider.state.open === 0 || undefined);
   });
 
-  test("counts for its key until it has ended, and leaves room for other keys", async () => {
+  test("counts for its key until it has ended, and leaves room for other keys, up to the limit of the process", async () => {
     await using provider = await silent();
-    await using app = await startServer({ ...provider.env, LIVE_MAX_CALLS_PER_KEY: "2" });
+    await using app = await startServer({
+      ...provider.env,
+      LIVE_MAX_CALLS: "3",
+      LIVE_MAX_CALLS_PER_KEY: "2",
+    });
     const [one, two] = [await givenKey(app), await givenKey(app)];
     const first = await call(app, one.key, { stream: true });
     const second = await call(app, one.key, { stream: true });
@@ -215,6 +219,9 @@ describe("a live call whose key ends", () => {
     expect(await refused.text()).toContain("LIVE_MAX_CALLS_PER_KEY");
     const other = await call(app, two.key, { stream: true });
     expect(other.status).toBe(200);
+    const beyond = await call(app, two.key);
+    expect([beyond.status, beyond.headers.get("retry-after")]).toEqual([429, "1"]);
+    expect(await beyond.text()).toContain("(LIVE_MAX_CALLS)");
     await first.body?.cancel();
     const third = await until(async () => {
       const again = await call(app, one.key, { stream: true });

@@ -126,6 +126,12 @@ test("a key with a budget does not reach a provider whose price is unknown", asy
   expect(dear.requests).toHaveLength(before);
 });
 
+test("a model of several providers is listed once, with the first of them", async () => {
+  const { body } = await app.send("GET", `${app.url}/v1/models`);
+  const listed = body.data.filter(({ id }: { id: string }) => id === "both");
+  expect(listed).toEqual([{ id: "both", object: "model", created: 0, owned_by: "free" }]);
+});
+
 test("a client that leaves a stream before its first word pays for the prompt", async () => {
   const { body } = await app.post("/api-keys", { name: "k", scopes: ["write"] });
   const { key, id } = body.data;

@@ -87,6 +87,13 @@ function objectAt(text: string, start: number): JsonObject | undefined {
   return undefined;
 }
 
+/** The endpoints whose streams mark their end. */
+const MARKED: ReadonlySet<Endpoint> = new Set([
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/responses",
+]);
+
 type Passing = {
   endpoint: Endpoint;
   /** The client has not requested the usage chunk, so it is left out. */
@@ -147,9 +154,16 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
       yield encoder.encode(`\n\ndata: ${lostText(failure)}\n\n`);
       return;
     }
-    onEnd(heard(endpoint, reader.result(), soFar));
+    const ended = heard(endpoint, reader.result(), soFar);
+    onEnd(ended);
     if (rest !== "" && !isUsageChunk(rest)) yield encoder.encode(rest);
+    // A client would take the part that has arrived for the whole answer.
+    if (ended.failure && MARKED.has(endpoint) && isCutOff())
+      yield encoder.encode(`\n\ndata: ${lostText(ended.failure)}\n\n`);
   }
+
+  /** Whether the stream has ended without an end of its answer, an error or `[DONE]`. */
+  const isCutOff = () => reader.result().kind === "cut" && !reader.isDone();
 
   return {
     pieces: pieces(),

@@ -25,9 +25,8 @@ import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
 import {
   answerOf,
+  failedAnswer,
   isStream,
-  JSON_TYPE,
-  lostText,
   mayGoOn,
   refused,
   timedOut,
@@ -196,12 +195,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       if (!isMeasured) settle(attempt, passed, heard);
       const answer = { ...answerOf(attempt, passed, changed), body: said, costUsd };
       if (!heard.failure) return { answer, failure: null };
-      const status = heard.failure.providerStatus ?? 502;
-      const lost = said === "" ? { body: lostText(heard.failure), contentType: JSON_TYPE } : {};
-      return {
-        answer: { ...answer, ...lost, status: status >= 400 && status <= 599 ? status : 502 },
-        failure: heard.failure,
-      };
+      return { answer: failedAnswer(answer, said, heard.failure), failure: heard.failure };
     } catch (error) {
       if (request.signal.aborted) {
         settle(attempt, null, isSent ? leftUnanswered(request.endpoint) : LEFT_UNSENT);

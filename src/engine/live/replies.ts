@@ -1,11 +1,12 @@
 import { type Failure, isHalt, isWaiting, looksDown } from "../../domain/failure.ts";
+import { isJsonObject, parseJson } from "../../lib/json.ts";
 import type { Passed } from "../../providers/passage.ts";
 import type { LiveAnswer } from "../../services/live.ts";
 import type { Turn } from "./turns.ts";
 
 /* Converts providers' answers and failures to answers for clients. */
 
-export const JSON_TYPE = "application/json";
+const JSON_TYPE = "application/json";
 
 export function timedOut(ms: number): Failure {
   return {
@@ -80,15 +81,49 @@ export function refused(
         "provider_unauthorized",
       ),
     };
-  // A client could not use a redirect, which is not followed, or a status outside of the standard.
-  const isError = status >= 400 && status <= 599;
-  if (isError && text !== "") return { ...common, status, contentType, body: text };
+  const said = errorOf(text, failure);
   return {
     ...common,
-    status: isError ? status : 502,
-    contentType: JSON_TYPE,
-    body: errorText(failure.message, "provider_error"),
+    // A client could not use a redirect, which is not followed, or a status outside of the standard.
+    status: status >= 400 && status <= 599 ? status : 502,
+    adjusted: [...common.adjusted, ...said.adjusted],
+    contentType: said.contentType ?? contentType,
+    body: said.body,
   };
+}
+
+/**
+ * The error of a provider. Its text is passed on unchanged if it has OpenAI's format, which the SDKs read. Of other texts,
+ * such as the page of a proxy, they would show nothing, or all of it.
+ */
+function errorOf(
+  text: string,
+  failure: Failure,
+): { body: string; contentType?: string; adjusted: string[] } {
+  const value = parseJson(text);
+  if (isJsonObject(value) && isJsonObject(value["error"])) return { body: text, adjusted: [] };
+  return {
+    body: errorText(failure.message, "provider_error", typeOf(failure)),
+    contentType: JSON_TYPE,
+    adjusted: text.trim() === "" ? [] : ["error rewritten in OpenAI's format"],
+  };
+}
+
+/** The answer if the body of a successful reply is an error, or not an answer at all. */
+export function failedAnswer(answer: LiveAnswer, text: string, failure: Failure): LiveAnswer {
+  const status = failure.providerStatus ?? 502;
+  const { adjusted, ...said } = errorOf(text, failure);
+  return {
+    ...answer,
+    ...said,
+    adjusted: [...answer.adjusted, ...adjusted],
+    status: status >= 400 && status <= 599 ? status : 502,
+  };
+}
+
+function typeOf({ providerStatus }: Failure): string {
+  if (providerStatus === null || providerStatus >= 500) return "server_error";
+  return providerStatus === 429 ? "requests" : "invalid_request_error";
 }
 
 /** The answer if the provider did not answer. */
@@ -115,6 +150,6 @@ export function lostText({ cause, message }: Failure): string {
   return errorText(message, cause === "timeout" ? "provider_timeout" : "provider_unreachable");
 }
 
-function errorText(message: string, code: string): string {
-  return JSON.stringify({ error: { message, type: "server_error", param: null, code } });
+function errorText(message: string, code: string, type = "server_error"): string {
+  return JSON.stringify({ error: { message, type, param: null, code } });
 }

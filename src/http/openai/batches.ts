@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-import { isWaitingBatch } from "../../domain/chain.ts";
+import { type OpenAiStatus, openAiStatusOf } from "../../domain/openai-batch.ts";
 import type { Endpoint } from "../../domain/request.ts";
 import * as service from "../../services/openai-batches.ts";
 import { badParam } from "../../services/openai-refusal.ts";
@@ -11,6 +11,7 @@ import { idempotencyKeyOf } from "../headers.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { lifeIn } from "./files.ts";
 import {
+  afterOf,
   fieldsOf,
   limitOf,
   listOf,
@@ -49,7 +50,7 @@ export const openAiBatchRoutes = new Hono<AppEnv>()
     const query = c.req.query();
     const { ctx } = c.var;
     const { batches, hasMore } = await service.listOpenAiBatches(ctx, {
-      after: query["after"],
+      after: afterOf(query),
       limit: limitOf(query, { most: 100, usual: 20 }),
     });
     const now = ctx.clock.now();
@@ -165,9 +166,9 @@ function outputLife(value: unknown): number | undefined {
 
 /** A batch in the form of OpenAI's API; its status is derived from the engine's. */
 function toBody(batch: Batch, now: number) {
-  const status = statusOf(batch);
+  const status = openAiStatusOf(batch);
   const { openAi, completedAt } = batch;
-  const atEnd = (...statuses: (typeof status)[]) =>
+  const atEnd = (...statuses: OpenAiStatus[]) =>
     statuses.includes(status) ? secondsOrNull(completedAt) : null;
   const parts = completedAt === null ? [] : resultParts(batch, now);
   const fileId = (part: "output" | "errors") =>
@@ -185,7 +186,7 @@ function toBody(batch: Batch, now: number) {
     created_at: seconds(batch.createdAt),
     in_progress_at: secondsOrNull(batch.startedAt),
     expires_at: secondsOrNull(batch.deadlineAt),
-    finalizing_at: atEnd("completed"),
+    finalizing_at: atEnd("finalizing", "completed"),
     completed_at: atEnd("completed"),
     failed_at: atEnd("failed"),
     expired_at: secondsOrNull(batch.expiredAt),
@@ -195,29 +196,6 @@ function toBody(batch: Batch, now: number) {
     usage: usageOf(batch),
     metadata: batch.metadata,
   };
-}
-
-type Status =
-  | "validating"
-  | "failed"
-  | "in_progress"
-  | "finalizing"
-  | "completed"
-  | "expired"
-  | "cancelling"
-  | "cancelled";
-
-/** Only a batch whose file was refused has failed; one whose requests all failed is completed, with their errors. */
-function statusOf(batch: Batch): Status {
-  const { status, completedAt, expiredAt, outputStatus, total } = batch;
-  if (status === "pending") return "validating";
-  if (isWaitingBatch(batch)) return "validating";
-  if (status === "running" || status === "paused") return "in_progress";
-  if (completedAt === null) return expiredAt === null ? "cancelling" : "finalizing";
-  if (expiredAt !== null) return "expired";
-  if (status === "cancelled") return "cancelled";
-  if (status === "failed" && total === 0) return "failed";
-  return outputStatus === "pending" || outputStatus === "writing" ? "finalizing" : "completed";
 }
 
 /** When a batch has ended, requests that were never sent count as failed, because the error file contains them. */

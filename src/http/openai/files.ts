@@ -12,6 +12,7 @@ import { type FormTerms, readUpload } from "../multipart.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toBytes } from "../stream.ts";
 import {
+  afterOf,
   limitOf,
   listOf,
   missing,
@@ -58,7 +59,7 @@ export const openAiFileRoutes = new Hono<AppEnv>()
   .get("/files", needs("read").middleware, async (c) => {
     const query = c.req.query();
     const { files, hasMore } = await service.listOpenAiFiles(c.var.ctx, {
-      after: query["after"],
+      after: afterOf(query),
       purpose: query["purpose"],
       order: orderOf(query),
       limit: limitOf(query, { most: 10_000, usual: 10_000 }),

@@ -2,10 +2,16 @@ import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 import type { Context } from "../../context.ts";
-import { type Endpoint, isInBackground, NOT_IN_BACKGROUND } from "../../domain/request.ts";
+import {
+  type Endpoint,
+  isInBackground,
+  NOT_IN_BACKGROUND,
+  usualModel,
+  withModel,
+} from "../../domain/request.ts";
 import { ModelName } from "../../domain/text.ts";
 import { newId } from "../../lib/ids.ts";
-import { isJsonObject, type Json } from "../../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../../lib/json.ts";
 import { type Caller, keyEnded } from "../../services/caller.ts";
 import type { LiveAnswer, LiveCalls } from "../../services/live.ts";
 import { refusalOf } from "../../services/models.ts";
@@ -34,8 +40,9 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
     routes.post(endpoint.slice("/v1".length), needs("write").middleware, passedBody, async (c) => {
       c.env?.stayOpen?.();
       const [ctx, caller] = [c.get("ctx"), c.get("caller")];
-      const { value: body, text } = c.get("body");
-      if (!isJsonObject(body)) throw badBody(body);
+      const given = c.get("body");
+      if (!isJsonObject(given.value)) throw badBody(given.value);
+      const { body, text, adjusted } = withUsualModel(endpoint, given.value, given.text);
       const model = await modelOf(c, body["model"]);
       if (isInBackground(endpoint, body))
         throw badParam("background", NOT_IN_BACKGROUND, "unsupported_value");
@@ -51,9 +58,24 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       );
       if (taskId !== null && !answer.isCached) c.header("X-GTR-Task", taskId);
       if (usesCache) c.header("X-GTR-Cache", answer.isCached ? "hit" : "miss");
-      return respond(c, answer, held);
+      return respond(c, { ...answer, adjusted: [...adjusted, ...answer.adjusted] }, held);
     });
   return routes;
+}
+
+/** The request with a model, because routes, prices and the stored task depend on it. */
+function withUsualModel(
+  endpoint: Endpoint,
+  body: JsonObject,
+  text: string,
+): { body: JsonObject; text: string; adjusted: string[] } {
+  const model = usualModel(endpoint);
+  if (model === undefined || (body["model"] ?? null) !== null) return { body, text, adjusted: [] };
+  return {
+    body: { ...body, model },
+    text: withModel(text, model),
+    adjusted: [`model sent as ${model}`],
+  };
 }
 
 /** Throws if there is no room to store a call that must be stored: its answer would name a task that does not exist. */

@@ -89,6 +89,11 @@ export function limitOf(
   return value;
 }
 
+/** `after` of a list. The SDK sends `null`, which it documents as the start, as an empty text. */
+export function afterOf({ after }: Query): string | undefined {
+  return after === "" ? undefined : after;
+}
+
 export function orderOf({ order = "desc" }: Query): "asc" | "desc" {
   if (order === "asc" || order === "desc") return order;
   throw unknownValue("order", order, ["asc", "desc"]);

@@ -9,7 +9,16 @@ import * as endpoints from "../../services/openai-webhooks.ts";
 import * as service from "../../services/webhooks.ts";
 import type { Webhook } from "../../store/webhooks.ts";
 import { type AppEnv, needs } from "../router.ts";
-import { fieldsOf, limitOf, listOf, missing, seconds, unknownValue, wrongType } from "./query.ts";
+import {
+  afterOf,
+  fieldsOf,
+  limitOf,
+  listOf,
+  missing,
+  seconds,
+  unknownValue,
+  wrongType,
+} from "./query.ts";
 
 const KEEPS = "keep_old_secret_active_for_24_hours";
 
@@ -33,7 +42,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     const { ctx } = c.var;
     const query = c.req.query();
     const { webhooks, hasMore } = await endpoints.listEndpoints(ctx, {
-      after: query["after"],
+      after: afterOf(query),
       limit: limitOf(query, { most: 100, usual: 20 }),
     });
     const data = await Promise.all(webhooks.map((webhook) => toBody(ctx, webhook)));
@@ -69,11 +78,9 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
   .post("/webhook_endpoints/:id/test", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const id = c.req.param("id");
-    const [type] = typesIn(
-      [fieldsOf(c.get("body").value, ["event_type"])["event_type"]],
-      "event_type",
-    );
-    if (type === undefined) throw missing("event_type");
+    const given = fieldsOf(c.get("body").value, ["event_type"])["event_type"];
+    if (given === undefined || given === null) throw missing("event_type");
+    const type = typeIn(given, "event_type");
     const status = await endpoints.testEndpoint(ctx, id, type);
     return c.json(
       {
@@ -98,17 +105,17 @@ function readEndpoint(body: unknown) {
   return {
     url: url as string | undefined,
     name: name as string | undefined,
-    events: types === undefined ? undefined : typesIn(types, "event_types"),
+    events:
+      types === undefined
+        ? undefined
+        : [...new Set(types.map((type) => typeIn(type, "event_types")))],
   };
 }
 
-function typesIn(given: unknown[], param: string): string[] {
-  const types = given.map((type) => {
-    const known = OPENAI_EVENT_TYPES.find((one) => one === type);
-    if (!known) throw unknownValue(param, type, OPENAI_EVENT_TYPES);
-    return known;
-  });
-  return [...new Set(types)];
+function typeIn(given: unknown, param: string): string {
+  const known = OPENAI_EVENT_TYPES.find((type) => type === given);
+  if (!known) throw unknownValue(param, given, OPENAI_EVENT_TYPES);
+  return known;
 }
 
 async function toBody(ctx: Context, webhook: Webhook) {
