@@ -4,10 +4,14 @@ import { join } from "node:path";
 
 import { createClient } from "@libsql/client";
 
+import { readConfig } from "../../src/config.ts";
+import type { Context } from "../../src/context.ts";
+import { createRunner } from "../../src/runner.ts";
+import { removeLooseFiles } from "../../src/services/loose-files.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { client, until } from "../support/server.ts";
+import { client, KEY, until } from "../support/server.ts";
 import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
 import { sqld } from "../support/tools.ts";
@@ -65,6 +69,39 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     const { details } = (await app.get("/status/services/workers")).body.data;
     expect(details.nodes).toContainEqual(expect.objectContaining({ node: 1003 }));
     await app.kill("SIGTERM");
+  });
+
+  test("a request that comes before its process has joined waits, so that no other removes its upload", async () => {
+    const config = readConfig({ ...env, API_KEYS: KEY, PORT: "0", ROLE: "api" });
+    const runner = await createRunner(config, { startReader: null, startCommitter: null });
+    const ask = async (path: string, init: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${KEY}` };
+      const request = new Request(`http://localhost${path}`, { ...init, headers });
+      return (await runner.fetch(request, { address: () => "127.0.0.1" })).status;
+    };
+    const { ctx } = runner;
+    const { fileStore } = ctx;
+    const other: Context = {
+      ...ctx,
+      uploads: new Set(),
+      live: { ...ctx.live, node: 2000 },
+    };
+    ctx.fileStore = {
+      ...fileStore,
+      async write(...args) {
+        await fileStore.write(...args);
+        await removeLooseFiles(other);
+      },
+    };
+    const body = new FormData();
+    body.append("file", new File(["prompt\nx\n"], "early.csv"));
+    const sending = ask("/api/v1/files", { method: "POST", body });
+    // In this time it would be stored.
+    for (let i = 0; i < 20; i++) expect(await ask("/readyz?deep=0")).toBe(200);
+    await runner.start();
+    expect(await sending).toBe(201);
+    await runner.stop(0);
+    await runner.close();
   });
 
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {
