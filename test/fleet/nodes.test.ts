@@ -11,7 +11,7 @@ import { removeLooseFiles } from "../../src/services/loose-files.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { client, KEY, until } from "../support/server.ts";
+import { client, KEY, startServer, until } from "../support/server.ts";
 import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
 import { sqld } from "../support/tools.ts";
@@ -102,6 +102,34 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(await sending).toBe(201);
     await runner.stop(0);
     await runner.close();
+  });
+
+  test("a text that the server refuses fails no other request of its commit, and its client learns why", async () => {
+    await using app = await startServer({ ...env, ROLE: "api" });
+    const messages = ["東".repeat(850_000), "東".repeat(850_000)].map((content) => ({
+      role: "user",
+      content,
+    }));
+    const metadata = { a: "x".repeat(2_600_000), b: "x".repeat(2_600_000) };
+    const [refused, described, batch, ...others] = await Promise.all([
+      app.post("/tasks", { id: "large", messages }),
+      app.post("/batches", { id: "described", metadata, tasks: [{ prompt: "x" }] }),
+      app.post("/batches", { id: "large", tasks: [{ prompt: "x" }, { messages }] }),
+      ...Array.from({ length: 60 }, async (_, i) => {
+        // The large texts take some time to arrive, so that some of these come with them.
+        await Bun.sleep(5 * i);
+        return app.post("/tasks", { id: `small-${i}`, prompt: "x" });
+      }),
+    ]);
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 201));
+    for (const { status, body } of [refused, described]) {
+      expect([status, body.error.code]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
+      expect(body.error.message).toContain("a libSQL server takes less than 5 MB for a task");
+    }
+    expect([batch.status, batch.body.error.details.issues]).toEqual([
+      400,
+      [{ path: "tasks.1", message: expect.stringContaining("stores at most 4900000") }],
+    ]);
   });
 
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {
