@@ -29,6 +29,12 @@ describe("compose.yaml", () => {
     expect(services["database"]?.volumes).toEqual(["database:/var/lib/sqld"]);
     for (const name of ["api-1", "api-2", "runner-1", "runner-2"])
       expect(services[name]?.depends_on).toEqual({ database: { condition: "service_healthy" } });
+    // What a power cut can cost depends on it.
+    const interval = services["database"]?.environment["SQLD_CHECKPOINT_INTERVAL_S"];
+    const operations = readFileSync("docs/operations.md", "utf8").replace(/\s+/g, " ");
+    expect(operations).toContain(
+      `every ten seconds with \`SQLD_CHECKPOINT_INTERVAL_S=${interval}\``,
+    );
     // Only the proxy can be reached from outside.
     expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
   });
