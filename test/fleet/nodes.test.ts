@@ -132,6 +132,20 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     ]);
   });
 
+  test("results are read whole although they are larger than the answers that the server gives", async () => {
+    await using app = await startServer({ ...env, ROLE: "api" });
+    // Together they have 12 MB, and the server gives 10.
+    const prompts = Array.from({ length: 6 }, (_, i) => String(i).repeat(2_000_000));
+    writeFileSync(join(folder.path, "files/large.csv"), ["prompt", ...prompts].join("\n"));
+    const made = await app.post("/batches", { id: "large-rows", inputFile: "large.csv" });
+    expect(made.status).toBe(201);
+    const { text } = await app.get("/batches/large-rows/results");
+    const rows = text.trim().split("\n").slice(1);
+    expect(rows.map((row, i) => row.startsWith(`${prompts[i]},pending,`))).toEqual(
+      prompts.map(() => true),
+    );
+  });
+
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {
     await using runner = await startProcess({ ...env, ROLE: "runner" });
     const status = async (path: string) => (await runner.get(`${runner.url}${path}`)).status;
