@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { Context, Topics } from "../../src/context.ts";
+import type { Unit } from "../../src/db/unit.ts";
 import { createEngine } from "../../src/engine/engine.ts";
 import { createMembership } from "../../src/engine/recovery.ts";
 import { createSignals } from "../../src/lib/signals.ts";
@@ -135,5 +136,42 @@ test("a process whose lease lapsed before it began what it had claimed gives it 
   engine.nudge();
   expect(await app.ended("t")).toMatchObject({ status: "completed", attempts: 1 });
   expect(provider.counts.get("y")).toBe(1);
+  await engine.stop(0);
+});
+
+test("a claim that takes effect long after its answer was given up is found, and its tasks are called", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, ROLE: "api" });
+  const state = { isAlive: true, aheadMs: 0 };
+  const late: Unit[] = [];
+  const writer: Context["writer"] = {
+    ...app.ctx.writer,
+    async write(unit, options) {
+      if (late.length > 0 || !("claim" in unit && unit["claim"]))
+        return app.ctx.writer.write(unit, options);
+      late.push({ claim: unit["claim"] });
+      throw new Error("no answer");
+    },
+  };
+  const clock = { ...app.ctx.clock, monotonic: () => app.ctx.clock.monotonic() + state.aheadMs };
+  const { start, stop } = givenProcess(app).membership;
+  const engine = createEngine(
+    { ...app.ctx, writer, clock, isExclusive: false },
+    { node: () => 7, isAlive: () => state.isAlive, start, stop },
+  );
+  await engine.start();
+  await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+  await app.ended("t");
+
+  // It claims what has come since then.
+  state.isAlive = false;
+  await app.post("/tasks?execute=true", { id: "later", prompt: "y" });
+  for (const unit of late) await app.ctx.writer.write(unit);
+  const { rows } = await app.ctx.client.execute("SELECT owner FROM queue");
+  expect(rows.map(({ owner }) => owner)).toEqual([7]);
+  state.isAlive = true;
+  state.aheadMs = 10_000;
+  engine.nudge();
+  expect(await app.ended("later")).toMatchObject({ status: "completed", attempts: 1 });
   await engine.stop(0);
 });
