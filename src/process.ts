@@ -8,6 +8,7 @@ import { startedFacts } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { installLastResort } from "./last-resort.ts";
 import { background } from "./lib/background.ts";
+import { endsWithin } from "./lib/clock.ts";
 import { isLoggedElsewhere } from "./lib/logged-error.ts";
 import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
@@ -22,6 +23,9 @@ export type Server = {
   /** Accepts no more connections; with `force` closes the open ones. Resolves when none is open. */
   stop(force: boolean): Promise<void>;
 };
+
+/** Requests that are open when all parts have stopped get this time to be answered. */
+const LAST_ANSWERS_MS = 1000;
 
 const USAGE = `Starts the server. Its settings are environment variables, which .env.example and docs/configuration.md describe.
   --json  announce the start and the end as lines of JSON (docs/command-line.md)`;
@@ -53,8 +57,10 @@ export async function runProcess(
     await runner.start();
     announcer.listening(startedFacts(config, server.port, { ...runner, mostRequests }));
     stopOnSignals(announcer, async () => {
-      background(log, "Closing the port", server.stop(false));
+      const closed = server.stop(false);
+      background(log, "Closing the port", closed);
       await runner.stop(config.shutdownGraceMs);
+      await endsWithin(runner.ctx.clock, closed, LAST_ANSWERS_MS);
       await server.stop(true);
       await runner.close();
     });

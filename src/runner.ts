@@ -67,6 +67,28 @@ async function ensureTruth(ctx: Context): Promise<string | undefined> {
   return ensureKeys(ctx);
 }
 
+/** What is answered in any state of the process. */
+const ALWAYS_ANSWERED = /^[^?]*\/(healthz|readyz|metrics)(\?|$)/;
+
+/**
+ * The port is open before the process has joined those that share its database. An upload or a batch of that time would
+ * belong to no living process, and another one would remove it, so requests wait until the start has ended.
+ */
+function createEntrance({ isExclusive }: Pick<Context, "isExclusive">) {
+  const opened = Promise.withResolvers<void>();
+  // No other process uses a local file.
+  let isOpen = isExclusive;
+  return {
+    pass<Answer>({ url }: Request, answer: () => Answer | Promise<Answer>) {
+      return isOpen || ALWAYS_ANSWERED.test(url) ? answer() : opened.promise.then(answer);
+    },
+    open() {
+      isOpen = true;
+      opened.resolve();
+    },
+  };
+}
+
 /**
  * Everything of one process except its HTTP server and its signals. `changes` replace parts of its outside world.
  * Throws `StartError`.
@@ -124,6 +146,7 @@ export async function createRunner(
   const auditLog = createAuditLog(ctx);
   auditLog.start();
   const firstLogin = createFirstLogin(world.clock, firstKey);
+  const entrance = createEntrance(ctx);
   const app = createApp(ctx, {
     hub: parts.hub,
     liveHub: parts.liveHub,
@@ -138,15 +161,18 @@ export async function createRunner(
     hub: parts.hub,
     liveHub: parts.liveHub,
     fetch: (request, connection) =>
-      app.fetch(asGet(withAbsoluteUrl(request)), {
-        ...connection,
-        isHead: request.method === "HEAD",
-      }),
+      entrance.pass(request, () =>
+        app.fetch(asGet(withAbsoluteUrl(request)), {
+          ...connection,
+          isHead: request.method === "HEAD",
+        }),
+      ),
     firstKey,
     loginToken: firstLogin.token,
     async start() {
       delays.start();
       await parts.start();
+      entrance.open();
     },
     async stop(graceMs) {
       await parts.stop(graceMs);

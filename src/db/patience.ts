@@ -33,7 +33,7 @@ export async function whenReachable<T>(
       const why = explain(error);
       if (clock.monotonic() - since >= waitMs)
         throw new StartError(
-          `The database ${where} could not be reached within ${waitMs / 1000} s (DATABASE_WAIT_SECONDS): ${why}.`,
+          `The database ${where} could not be reached within ${waitMs / 1000} s (DATABASE_WAIT_SECONDS): ${why}. Does the server run, and is DATABASE_URL right?`,
         );
       if (!isTold)
         getLogger(["gptrunner", "database"]).warning(

@@ -78,6 +78,12 @@ export function isAnswerTooLarge(error: unknown): boolean {
   return driverError(error)?.code === "RESPONSE_TOO_LARGE";
 }
 
+/** A value or a row is larger than the database stores; nothing took effect. */
+export function isTooLarge(error: unknown): boolean {
+  const { code, message = "" } = driverError(error) ?? {};
+  return code === "SQLITE_TOOBIG" || (code === "ARGS_INVALID" && message.includes("too big"));
+}
+
 /** The index of the statement that was refused, if the database names it. */
 export function culpritOf(error: unknown): number | undefined {
   return error instanceof LibsqlError && "statementIndex" in error

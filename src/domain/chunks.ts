@@ -15,6 +15,8 @@ export type Chunks = {
   flushBytes: number;
   /** Bytes of texts that one answer of the database carries. */
   answerBytes: number;
+  /** The most bytes of a task's request, prompt, metadata and cells together. */
+  rowBytes: number;
 };
 
 /** For a local file, whose limits are those of memory. */
@@ -25,7 +27,16 @@ export const CHUNKS: Chunks = {
   keptBytes: 4_000_000,
   flushBytes: 8_000_000,
   answerBytes: 64_000_000,
+  rowBytes: Infinity,
 };
 
-/** A libSQL server's answers have at most 10 MB, in JSON, which may take twice the bytes of a text. */
-export const SERVER_CHUNKS: Chunks = { ...CHUNKS, flushBytes: 4_000_000, answerBytes: 4_000_000 };
+/**
+ * A libSQL server's answers have at most 10 MB, in JSON, which may take twice the bytes of a text. It refuses rows of
+ * 5,000,000 bytes.
+ */
+export const SERVER_CHUNKS: Chunks = {
+  ...CHUNKS,
+  flushBytes: 4_000_000,
+  answerBytes: 4_000_000,
+  rowBytes: 4_900_000,
+};

@@ -4,11 +4,12 @@ import { HTTPException } from "hono/http-exception";
 import { routePath } from "hono/route";
 
 import type { Context as AppContext } from "../context.ts";
-import { troubleOf } from "../db/refusal.ts";
+import { isTooLarge, troubleOf } from "../db/refusal.ts";
 import { AppError, ERROR_STATUS, type ErrorCode } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { logError } from "../lib/logged-error.ts";
 import { StorageError } from "../lib/s3/storage-error.ts";
+import { tooLargeForDatabase } from "../services/stored-bytes.ts";
 import { announceAllowance, announceOpenAiAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { isOpenAi, openAiError } from "./openai/errors.ts";
@@ -77,6 +78,10 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
   }
   if (error instanceof StorageError)
     return errorAnswer(c, "SERVICE_UNAVAILABLE", `The file cannot be read: ${error.message}`);
+  if (isTooLarge(error)) {
+    const { code, message } = tooLargeForDatabase();
+    return errorAnswer(c, code, message);
+  }
   const trouble = troubleOf(error);
   logError(log, "{method} {path} failed: {error}", {
     method: methodOf(c),

@@ -66,7 +66,9 @@ export async function checkRows(
       for (const { field, message, code } of wrong) issues.add(number, field, message, { code });
       customIds.add(one);
       if (!row) continue;
-      bytes += sizeOfRow(row);
+      const size = sizeOfRow(row);
+      if (size > ctx.chunks.rowBytes) issues.add(number, "", tooLargeRow(size, ctx));
+      bytes += size;
       if (bytes > most) throw tooLarge(number, bytes, most);
       ids.add(one);
       keys.add(one);
@@ -155,6 +157,13 @@ function tooLarge(row: number, bytes: number, most: number): AppError {
     "VALIDATION_ERROR",
     `The requests of the batch take more than it may have: ${bytes} bytes up to row ${row}, templates filled ` +
       `in, and MAX_BATCH_BYTES is ${most}. Divide the input, or shorten config.promptTemplate and config.systemPrompt`,
+  );
+}
+
+function tooLargeRow(bytes: number, { chunks }: Context): string {
+  return (
+    `takes ${bytes} bytes with its request, prompt, metadata and cells; a libSQL server stores at most ` +
+    `${chunks.rowBytes}`
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { isTooLarge } from "../db/refusal.ts";
 import { AppError } from "../errors.ts";
 import { findDraftSeq, type Held, isMade, replaceHeld, startMade } from "../store/chains.ts";
 import { openDraft } from "../store/drafts.ts";
@@ -11,7 +12,7 @@ import { discardDraft } from "./drafts.ts";
 import { type Checked, writeRows } from "./ingest.ts";
 import type { RowSource } from "./prepare-row.ts";
 import type { InputKind } from "./row-issues.ts";
-import { writeStored } from "./stored-bytes.ts";
+import { tooLargeForDatabase, writeStored } from "./stored-bytes.ts";
 
 /** How many tasks a batch has, and how many of them reuse an answer. */
 export type Published = { total: number; reused: number };
@@ -43,7 +44,7 @@ export async function ingest(
         "One of the ids is taken: by a task created meanwhile, or because a row's own id is the one that " +
           "another row without an id gets (batch id and row number); nothing was stored, try again",
       );
-    throw error;
+    throw isTooLarge(error) ? tooLargeForDatabase() : error;
   }
 }
 

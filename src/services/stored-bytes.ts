@@ -11,6 +11,14 @@ import { limitOf, limitStored, type StoredBytes, sumStored } from "../store/stor
  * count, because they are paid for when they come; nor do output files, which belong to the operator.
  */
 
+/** The refusal of what fits all limits, but not into a row of the database. */
+export const tooLargeForDatabase = () =>
+  new AppError(
+    "PAYLOAD_TOO_LARGE",
+    "The database does not store values this large: a libSQL server takes less than 5 MB for a task with its request, " +
+      "prompt, metadata and cells, or for a batch with its settings and metadata",
+  );
+
 const LIMITS = {
   all: { variable: "MAX_STORED_BYTES", what: "All uploads and requests of tasks together" },
   ofKey: {

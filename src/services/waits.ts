@@ -59,6 +59,7 @@ function createWaitsOf(
   { client, clock, signals }: Outside,
 ) {
   const waiting = new Map<number, Set<(hasEnded: boolean) => void>>();
+  let isStopped = false;
   const loop = createLoop({
     log: getLogger(["gptrunner", "waits"]),
     complaint: `The ${what} that requests wait for could not be read`,
@@ -84,7 +85,7 @@ function createWaitsOf(
       const giveUp = () => end(false);
       const cancel = clock.setTimeout(giveUp, ms);
       signal?.addEventListener("abort", giveUp);
-      if (signal?.aborted) giveUp();
+      if (signal?.aborted || isStopped) giveUp();
       else {
         loop.nudge();
         signals.emit("listening", undefined);
@@ -107,6 +108,11 @@ function createWaitsOf(
       loop.start();
       if (waiting.size > 0) loop.nudge();
     },
-    stop: () => loop.stop(),
+    /** Also ends the waits, whose clients get the present state before the process ends. */
+    async stop(): Promise<void> {
+      isStopped = true;
+      await loop.stop();
+      for (const ends of waiting.values()) for (const end of ends) end(false);
+    },
   };
 }

@@ -116,11 +116,10 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: s
   };
 }
 
-/** Marks a draft as still in work, so that it is not removed; `owner`, if given, becomes its owner. */
-export function touchDraft(draft: string, owner: number | null = null): Statement {
+/** Marks a draft as still in work, so that it is not removed. */
+function touchDraft(draft: string): Statement {
   return {
-    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)
-          WHERE id = ? AND status = 'ingesting'`,
-    args: [owner, draft],
+    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW} WHERE id = ? AND status = 'ingesting'`,
+    args: [draft],
   };
 }

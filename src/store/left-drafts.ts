@@ -1,6 +1,5 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
-import { touchDraft } from "./drafts.ts";
 
 export type RemoveUnit = {
   touched: Statement;
@@ -12,7 +11,8 @@ export type RemoveUnit = {
 
 /**
  * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on
- * the removing node owns it, so that a node that still writes it cannot publish it.
+ * the removing node owns it, so that a node that still writes it cannot publish it. A node that has not joined yet (0)
+ * marks it in the name of its last owner, so that others continue if it ends.
  */
 export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
@@ -22,7 +22,11 @@ export function removeFromDraft(draft: string, limit: number, node: number): Rem
     args: [draft, limit],
   });
   return {
-    touched: touchDraft(draft, -node),
+    touched: {
+      sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = -coalesce(nullif(?, 0), abs(draft_owner))
+            WHERE id = ? AND status = 'ingesting'`,
+      args: [node, draft],
+    },
     inputs: of("task_inputs", "task"),
     keys: of("idempotency_keys", "task"),
     tasks: of("tasks", "seq"),

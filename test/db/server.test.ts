@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 
 import type { Row } from "@libsql/client";
 
@@ -164,6 +165,19 @@ test("the token of a server may be in its URL", async () => {
   await connect(server.url.replace("http:", "ws:")).execute("SELECT 1");
   expect(keys).toEqual(["Bearer of-the-url", "Bearer given", null]);
 });
+
+test.if(sqld !== undefined)(
+  "a server syncs its disk in checkpoints, and not in each commit, as docs/operations.md says of power cuts",
+  async () => {
+    using folder = temporaryFolder();
+    await using server = await startSqld(folder.path);
+    const { rows } = await connect(server.url).execute("PRAGMA synchronous");
+    // 1 is NORMAL.
+    expect(cellsOf(rows)).toEqual([1]);
+    const [, power = ""] = readFileSync("docs/operations.md", "utf8").split("## Power cut");
+    expect(power).toContain("`synchronous=NORMAL`");
+  },
+);
 
 test.if(sqld !== undefined)(
   "a server that makes checkpoints in commits is distinguished from one that does not",

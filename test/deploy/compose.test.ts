@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -29,6 +29,12 @@ describe("compose.yaml", () => {
     expect(services["database"]?.volumes).toEqual(["database:/var/lib/sqld"]);
     for (const name of ["api-1", "api-2", "runner-1", "runner-2"])
       expect(services[name]?.depends_on).toEqual({ database: { condition: "service_healthy" } });
+    // What a power cut can cost depends on it.
+    const interval = services["database"]?.environment["SQLD_CHECKPOINT_INTERVAL_S"];
+    const operations = readFileSync("docs/operations.md", "utf8").replace(/\s+/g, " ");
+    expect(operations).toContain(
+      `every ten seconds with \`SQLD_CHECKPOINT_INTERVAL_S=${interval}\``,
+    );
     // Only the proxy can be reached from outside.
     expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
   });
@@ -115,11 +121,48 @@ describe("compose.yaml", () => {
 });
 
 describe("the image", () => {
-  test("is labelled with the version of the package", async () => {
-    const { version, packageManager } = JSON.parse(readFileSync("package.json", "utf8"));
+  test("has the labels of the OCI, with the version and the words of the package", async () => {
+    const packaged = JSON.parse(readFileSync("package.json", "utf8"));
     const { text } = await readDockerfile();
-    expect(text).toContain(`ARG VERSION=${version}\n`);
-    expect(text).toContain(`oven/bun:${packageManager.split("@")[1]}-slim`);
+    expect(text).toContain(`ARG VERSION=${packaged.version}\n`);
+    expect(text).toContain(`oven/bun:${packaged.packageManager.split("@")[1]}-slim`);
+    const [, labels = ""] = /^LABEL (.*)$/m.exec(text) ?? [];
+    const pairs = labels.matchAll(/org\.opencontainers\.image\.(\w+)="([^"]*)"/g);
+    expect(Object.fromEntries([...pairs].map(([, name, value]) => [name, value]))).toEqual({
+      title: "GPT Task Runner",
+      description: packaged.description,
+      licenses: packaged.license,
+      version: "${VERSION}",
+      revision: "${REVISION}",
+    });
+  });
+
+  test("takes only what runs: no maps, types and sources of packages, one libSQL, nothing of this folder", async () => {
+    using folder = temporaryFolder();
+    const { text } = await readDockerfile();
+    const [, command = ""] = /^RUN bun install [^&]*&& (.*)$/m.exec(text) ?? [];
+    const packaged = ["index.js", "index.node", "package.json", "LICENSE", "data.json"];
+    const left = ["index.js.map", "index.d.ts", "index.ts", "a.mts", "a.d.cts", "README.md"];
+    for (const name of ["one", "@libsql/linux-x64-gnu", "@libsql/linux-x64-musl"])
+      for (const file of [...packaged, ...left.map((one) => `src/${one}`)])
+        await Bun.write(join(folder.path, "node_modules", name, file), "x");
+    const made = Bun.spawnSync(["sh", "-c", command], { cwd: folder.path, stderr: "pipe" });
+    expect([made.stderr.toString(), made.exitCode]).toEqual(["", 0]);
+    const modules = join(folder.path, "node_modules");
+    expect(readdirSync(join(modules, "one")).toSorted()).toEqual(packaged.toSorted());
+    expect(readdirSync(join(modules, "@libsql"))).toHaveLength(1);
+
+    const last = text.split(/^FROM /m).at(-1) ?? "";
+    const copied = [...last.matchAll(/^COPY (?:--from=\w+ )?(.*) \S+$/gm)].map(([, what]) => what);
+    expect(copied).toEqual([
+      "/app/node_modules",
+      "package.json LICENSE",
+      "drizzle",
+      "src",
+      "/app/dist",
+    ]);
+    expect(text).toContain("\nUSER 10001:10001\n");
+    expect(readFileSync(".dockerignore", "utf8")).toStartWith("*\n");
   });
 });
 

@@ -65,8 +65,16 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
       return data.status === "running" ? undefined : data.progress;
     }, PATIENCE_MS);
     expect(progress).toMatchObject({ completed: BATCH_ROWS, total: BATCH_ROWS });
+    // Every row has its own answer.
+    const results = (await api.get("/batches/b/results?format=jsonl")).text.trim().split("\n");
+    const answers = new Set(results.map((line) => /re: row \d+/.exec(line)?.[0]));
+    expect([results.length, answers.size]).toEqual([BATCH_ROWS, BATCH_ROWS]);
+    expect(answers).not.toContain(undefined);
     for (const id of load.accepted) {
-      expect(await api.ended(id)).toMatchObject({ status: "completed" });
+      expect(await api.ended(id)).toMatchObject({
+        status: "completed",
+        result: { content: `re: ${id}` },
+      });
       await until(() => reported(id) > 0 || undefined);
       expect([id, reported(id)]).toEqual([id, 1]);
     }

@@ -1,24 +1,30 @@
 import { expect, test } from "bun:test";
 
 import type { Context, Topics } from "../../src/context.ts";
+import type { Unit } from "../../src/db/unit.ts";
+import { createEngine } from "../../src/engine/engine.ts";
 import { createMembership } from "../../src/engine/recovery.ts";
 import { createSignals } from "../../src/lib/signals.ts";
 import { ensureKeys } from "../../src/services/first-keys.ts";
 import { revokeForsakenKeys } from "../../src/store/api-keys.ts";
 import { forgetNode } from "../../src/store/nodes.ts";
+import { startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
 
 const SECRET = "key-of-another-process";
+const LEASE_MS = 60;
 
 /** Another process of a fleet, with a key of its own, on the database of a server in this process. */
 function givenProcess(app: TestServer) {
   const signals = createSignals<Topics>();
-  const state = { losesAnswers: false, lost: 0 };
+  const state = { losesAnswers: false, lost: 0, monotonicMs: 0, wayMs: 0, late: 0 };
   signals.on("lost", () => state.lost++);
   const writer: Context["writer"] = {
     ...app.ctx.writer,
     async write(unit, options) {
       const results = await app.ctx.writer.write(unit, options);
+      state.monotonicMs += state.wayMs;
+      if (state.wayMs > 0) state.late++;
       if (state.losesAnswers) throw new Error("the answer was lost");
       return results;
     },
@@ -28,8 +34,9 @@ function givenProcess(app: TestServer) {
     signals,
     writer,
     isExclusive: false,
+    clock: { ...app.ctx.clock, monotonic: () => state.monotonicMs, now: () => 0 },
     live: { ...app.ctx.live },
-    config: { ...app.ctx.config, apiKeys: [SECRET], leaseMs: 60 },
+    config: { ...app.ctx.config, apiKeys: [SECRET], leaseMs: LEASE_MS },
   };
   return { ctx, state, membership: createMembership(ctx) };
 }
@@ -69,4 +76,102 @@ test("a process that was declared dead has its keys again, although the answer t
   await until(() => state.lost > 0 || undefined);
   await until(async () => (await statusFor(app)) === 200 || undefined);
   await membership.stop();
+});
+
+test("a process judges its own lease by its monotonic clock, from the sending of the last heartbeat that was acknowledged", async () => {
+  await using app = await startServer();
+  const { state, membership } = givenProcess(app);
+  await membership.start();
+  expect(membership.isAlive()).toBe(true);
+  state.losesAnswers = true;
+  state.monotonicMs += LEASE_MS - 1;
+  expect(membership.isAlive()).toBe(true);
+  state.monotonicMs += 1;
+  expect(membership.isAlive()).toBe(false);
+
+  state.losesAnswers = false;
+  await until(() => membership.isAlive() || undefined);
+  // An answer that comes late does not make the lease longer.
+  state.wayMs = LEASE_MS;
+  await until(() => state.late > 0 || undefined);
+  await until(() => {
+    expect(membership.isAlive()).toBe(false);
+    return state.late > 3 || undefined;
+  });
+  state.wayMs = 0;
+  await membership.stop();
+});
+
+test("a process whose lease lapsed before it began what it had claimed gives it back, and calls nobody", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, ROLE: "api" });
+  const state = { isAlive: true, isToLapse: false };
+  const writer: Context["writer"] = {
+    ...app.ctx.writer,
+    async write(unit, options) {
+      const results = await app.ctx.writer.write(unit, options);
+      // As if the process had stood still since it sent the claim.
+      if (state.isToLapse && "claim" in unit && unit["claim"]) state.isAlive = false;
+      return results;
+    },
+  };
+  const { start, stop } = givenProcess(app).membership;
+  const node = () => 7;
+  const engine = createEngine(
+    { ...app.ctx, writer },
+    { node, isAlive: () => state.isAlive, start, stop },
+  );
+  await engine.start();
+  await app.post("/tasks?execute=true", { id: "before", prompt: "x" });
+  await app.ended("before");
+  state.isToLapse = true;
+  await app.post("/tasks?execute=true", { id: "t", prompt: "y" });
+  await until(() => !state.isAlive || undefined);
+  // Time enough for a call.
+  await Bun.sleep(50);
+  expect([provider.counts.get("y"), engine.state().inFlight]).toEqual([undefined, 0]);
+
+  state.isToLapse = false;
+  state.isAlive = true;
+  engine.nudge();
+  expect(await app.ended("t")).toMatchObject({ status: "completed", attempts: 1 });
+  expect(provider.counts.get("y")).toBe(1);
+  await engine.stop(0);
+});
+
+test("a claim that takes effect long after its answer was given up is found, and its tasks are called", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, ROLE: "api" });
+  const state = { isAlive: true, aheadMs: 0 };
+  const late: Unit[] = [];
+  const writer: Context["writer"] = {
+    ...app.ctx.writer,
+    async write(unit, options) {
+      if (late.length > 0 || !("claim" in unit && unit["claim"]))
+        return app.ctx.writer.write(unit, options);
+      late.push({ claim: unit["claim"] });
+      throw new Error("no answer");
+    },
+  };
+  const clock = { ...app.ctx.clock, monotonic: () => app.ctx.clock.monotonic() + state.aheadMs };
+  const { start, stop } = givenProcess(app).membership;
+  const engine = createEngine(
+    { ...app.ctx, writer, clock, isExclusive: false },
+    { node: () => 7, isAlive: () => state.isAlive, start, stop },
+  );
+  await engine.start();
+  await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+  await app.ended("t");
+
+  // It claims what has come since then.
+  state.isAlive = false;
+  await app.post("/tasks?execute=true", { id: "later", prompt: "y" });
+  for (const unit of late) await app.ctx.writer.write(unit);
+  const { rows } = await app.ctx.client.execute("SELECT owner FROM queue");
+  expect(rows.map(({ owner }) => owner)).toEqual([7]);
+  state.isAlive = true;
+  state.aheadMs = 10_000;
+  engine.nudge();
+  expect(await app.ended("later")).toMatchObject({ status: "completed", attempts: 1 });
+  await engine.stop(0);
 });

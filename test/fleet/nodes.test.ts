@@ -4,10 +4,14 @@ import { join } from "node:path";
 
 import { createClient } from "@libsql/client";
 
+import { readConfig } from "../../src/config.ts";
+import type { Context } from "../../src/context.ts";
+import { createRunner } from "../../src/runner.ts";
+import { removeLooseFiles } from "../../src/services/loose-files.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { client, until } from "../support/server.ts";
+import { client, KEY, startServer, until } from "../support/server.ts";
 import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
 import { sqld } from "../support/tools.ts";
@@ -65,6 +69,81 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     const { details } = (await app.get("/status/services/workers")).body.data;
     expect(details.nodes).toContainEqual(expect.objectContaining({ node: 1003 }));
     await app.kill("SIGTERM");
+  });
+
+  test("a request that comes before its process has joined waits, so that no other removes its upload", async () => {
+    const config = readConfig({ ...env, API_KEYS: KEY, PORT: "0", ROLE: "api" });
+    const runner = await createRunner(config, { startReader: null, startCommitter: null });
+    const ask = async (path: string, init: RequestInit = {}) => {
+      const headers = { authorization: `Bearer ${KEY}` };
+      const request = new Request(`http://localhost${path}`, { ...init, headers });
+      return (await runner.fetch(request, { address: () => "127.0.0.1" })).status;
+    };
+    const { ctx } = runner;
+    const { fileStore } = ctx;
+    const other: Context = {
+      ...ctx,
+      uploads: new Set(),
+      live: { ...ctx.live, node: 2000 },
+    };
+    ctx.fileStore = {
+      ...fileStore,
+      async write(...args) {
+        await fileStore.write(...args);
+        await removeLooseFiles(other);
+      },
+    };
+    const body = new FormData();
+    body.append("file", new File(["prompt\nx\n"], "early.csv"));
+    const sending = ask("/api/v1/files", { method: "POST", body });
+    // In this time it would be stored.
+    for (let i = 0; i < 20; i++) expect(await ask("/readyz?deep=0")).toBe(200);
+    await runner.start();
+    expect(await sending).toBe(201);
+    await runner.stop(0);
+    await runner.close();
+  });
+
+  test("a text that the server refuses fails no other request of its commit, and its client learns why", async () => {
+    await using app = await startServer({ ...env, ROLE: "api" });
+    const messages = ["東".repeat(850_000), "東".repeat(850_000)].map((content) => ({
+      role: "user",
+      content,
+    }));
+    const metadata = { a: "x".repeat(2_600_000), b: "x".repeat(2_600_000) };
+    const [refused, described, batch, ...others] = await Promise.all([
+      app.post("/tasks", { id: "large", messages }),
+      app.post("/batches", { id: "described", metadata, tasks: [{ prompt: "x" }] }),
+      app.post("/batches", { id: "large", tasks: [{ prompt: "x" }, { messages }] }),
+      ...Array.from({ length: 60 }, async (_, i) => {
+        // The large texts take some time to arrive, so that some of these come with them.
+        await Bun.sleep(5 * i);
+        return app.post("/tasks", { id: `small-${i}`, prompt: "x" });
+      }),
+    ]);
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 201));
+    for (const { status, body } of [refused, described]) {
+      expect([status, body.error.code]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
+      expect(body.error.message).toContain("a libSQL server takes less than 5 MB for a task");
+    }
+    expect([batch.status, batch.body.error.details.issues]).toEqual([
+      400,
+      [{ path: "tasks.1", message: expect.stringContaining("stores at most 4900000") }],
+    ]);
+  });
+
+  test("results are read whole although they are larger than the answers that the server gives", async () => {
+    await using app = await startServer({ ...env, ROLE: "api" });
+    // Together they have 12 MB, and the server gives 10.
+    const prompts = Array.from({ length: 6 }, (_, i) => String(i).repeat(2_000_000));
+    writeFileSync(join(folder.path, "files/large.csv"), ["prompt", ...prompts].join("\n"));
+    const made = await app.post("/batches", { id: "large-rows", inputFile: "large.csv" });
+    expect(made.status).toBe(201);
+    const { text } = await app.get("/batches/large-rows/results");
+    const rows = text.trim().split("\n").slice(1);
+    expect(rows.map((row, i) => row.startsWith(`${prompts[i]},pending,`))).toEqual(
+      prompts.map(() => true),
+    );
   });
 
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {

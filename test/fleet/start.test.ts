@@ -32,7 +32,9 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
     await using app = await startProcess({ ...env(), DATABASE_WAIT_SECONDS: "0" });
     expect(await app.exited()).toBe(1);
     expect(app.output.stderr.trim().split("\n")).toEqual([
-      expect.stringMatching(/could not be reached within 0 s .*: no connection \(\w+\)\.$/),
+      expect.stringMatching(
+        /could not be reached within 0 s .*: no connection \(\w+\)\. Does the server run, and is DATABASE_URL right\?$/,
+      ),
     ]);
   });
 

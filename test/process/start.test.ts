@@ -162,9 +162,16 @@ describe("stopping", () => {
     );
     const env = { DATA_DIR: folder.path, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
     await using app = await startProcess(env);
-    await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    const waiting = app.post(
+      "/tasks?execute=true",
+      { id: "t", prompt: "x" },
+      { prefer: "wait=60" },
+    );
     await until(() => provider.requests.length === 1 || undefined);
     expect(await app.kill("SIGTERM")).toBe(0);
+    // A client that waits gets the present state, and not a broken connection.
+    const { status, body } = await waiting;
+    expect([status, body.data.status]).toEqual([201, "pending"]);
 
     await using again = await startProcess(env);
     expect(await again.ended("t")).toMatchObject({ status: "completed", attempts: 2 });

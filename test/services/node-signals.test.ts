@@ -9,6 +9,7 @@ import { sweepAll } from "../../src/services/batch-sweeps.ts";
 import { removeLeftDrafts } from "../../src/services/drafts.ts";
 import { createNodeSignals } from "../../src/services/node-signals.ts";
 import { cancelBatch, dropBatch } from "../../src/store/batch-moves.ts";
+import { findTaken, removeFromDraft } from "../../src/store/left-drafts.ts";
 import { startServer, until } from "../support/server.ts";
 
 /** The signals of another process of a fleet, on the database of a server in this process. */
@@ -118,6 +119,27 @@ test("uploads of a dead process are removed by any other process", async () => {
   expect(await removeLeftDrafts(shared, 30_000)).toBe(false);
   const { rows } = await app.ctx.client.execute("SELECT 1 FROM batches WHERE id = '~left'");
   expect(rows).toEqual([]);
+});
+
+test("a draft that a process removed in part before it had joined is removed by another, and never published", async () => {
+  await using app = await startServer();
+  const { client, writer } = app.ctx;
+  const tasks = ["a", "b"].map((id) => ({ id, prompt: "x" }));
+  await app.post("/batches", { id: "b", tasks });
+  await client.execute(
+    `UPDATE batches SET id = '~left', status = 'ingesting', draft_owner = 999, updated_at = 4000000000000
+     WHERE id = 'b'`,
+  );
+  await writer.write(removeFromDraft("~left", 1, 0));
+
+  // The ids are free for a new batch, and the former owner does not own the draft any more.
+  const taken = await client.execute(findTaken(["a", "b"]));
+  expect(taken.rows.map(({ isLeft }) => isLeft)).toEqual([1]);
+  const { rows } = await client.execute("SELECT 1 FROM batches WHERE draft_owner = 999");
+  expect(rows).toEqual([]);
+  const shared: Context = { ...app.ctx, isExclusive: false };
+  expect(await removeLeftDrafts(shared, 30_000)).toBe(false);
+  expect((await client.execute("SELECT 1 FROM tasks")).rows).toEqual([]);
 });
 
 test("the cancel and the deletion of a batch, which a killed process has begun, are completed by any other", async () => {

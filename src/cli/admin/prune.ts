@@ -55,8 +55,12 @@ async function prune({ events, tasks, files, answers }: Ages) {
         cacheRetentionMs: ms(answers, config.cacheRetentionMs),
       },
     });
+    const smaller =
+      operator.database.path === undefined
+        ? "`backup`, and `restore` into a new database, make the database smaller."
+        : "`admin vacuum` makes the file of the database smaller.";
     return {
-      text: `Removed ${removed} rows, tasks, batches and files. \`admin vacuum\` makes the file of the database smaller.`,
+      text: `Removed ${removed} rows, tasks, batches and files. ${smaller}`,
       json: { removed },
     };
   });
