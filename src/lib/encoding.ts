@@ -62,7 +62,7 @@ async function byContent(files: FileSystem, path: string): Promise<string> {
   const western = new WesternText();
   let [isAscii, isUtf8] = [true, true];
   for await (const chunk of files.read(path, SCAN_BYTES)) {
-    if (chunk.includes(0)) throw new TextFileError(hasNul(await inBadLine(files, path, "latin1")));
+    if (chunk.includes(0)) throw hasNul(await inBadLine(files, path, "latin1"));
     const text = isUtf8 ? decoded(decoder, chunk) : undefined;
     if (text !== undefined) {
       isAscii &&= text.length === chunk.length;

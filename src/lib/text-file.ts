@@ -49,8 +49,7 @@ async function* readPieces(
   for await (const bytes of files.read(path, CHUNK_BYTES)) {
     const text = decode(decoder, bytes);
     if (text === undefined) throw await notValid();
-    if (text.includes("\0"))
-      throw new TextFileError(hasNul(await inBadLine(files, path, encoding)));
+    if (text.includes("\0")) throw hasNul(await inBadLine(files, path, encoding));
     isEmpty = false;
     yield { text, bytes };
   }
@@ -58,9 +57,12 @@ async function* readPieces(
   if (decode(decoder, undefined) === undefined) throw await notValid();
 }
 
-/** Why a file with NUL characters is refused. `where` is of `inBadLine`. */
-export function hasNul(where: string): string {
-  return `contains NUL bytes${where}, so it is not a text file; remove them, or write the file again as text`;
+/** The refusal of a file with NUL characters. `where` is of `inBadLine`. */
+export function hasNul(where: string): TextFileError {
+  return new TextFileError(
+    `contains NUL bytes${where}, so it is not a text file`,
+    "remove them, or write the file again as text",
+  );
 }
 
 /** The beginning of a file as text; a character that is cut off at its end is left out. */

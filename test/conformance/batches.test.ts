@@ -562,7 +562,7 @@ describe("an invalid file", () => {
       "invalid_file_format",
       null,
       null,
-      "The batch input file contains NUL bytes, so it is not a text file.",
+      "The batch input file contains NUL bytes in line 1, so it is not a text file.",
     ],
     [
       "no lines",

@@ -101,6 +101,8 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
         startProcess(own({ ...bucket.env, ROLE: "api" })),
         startProcess(ofB, deno ? [deno, "run", "-A", "src/deno.ts"] : undefined),
       ]);
+      // Those of the test before, which had other files, must have been declared dead.
+      await until(async () => ((await count("nodes")) === 2 ? true : undefined));
     });
     beforeEach(() => {
       bucket.state.meddle = undefined;
