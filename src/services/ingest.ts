@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { createPauses, nextRound } from "../lib/clock.ts";
+import { createOverlap } from "../lib/overlap.ts";
 import { portionsOf } from "../lib/portions.ts";
 import { findUsedKeys, insertRows, openDraft } from "../store/drafts.ts";
 import { findTaken } from "../store/left-drafts.ts";
@@ -189,13 +190,36 @@ export async function writeRows(
   source: RowSource,
   checked: Checked,
 ): Promise<WrittenRows> {
+  // A chunk is made while the one before is committed.
+  const commits = createOverlap();
+  try {
+    const rows = await writeChunks(ctx, batch, kind, checked.kept ?? chunksOf(ctx, source()), {
+      checked,
+      commits,
+    });
+    await commits.end();
+    return rows;
+  } finally {
+    await commits.settled();
+  }
+}
+
+type Writing = { checked: Checked; commits: ReturnType<typeof createOverlap> };
+
+async function writeChunks(
+  ctx: Context,
+  batch: NewBatch,
+  kind: InputKind,
+  chunks: Iterable<PreparedRow[]> | AsyncIterable<PreparedRow[]>,
+  { checked, commits }: Writing,
+): Promise<WrittenRows> {
   const adopted: NewRow[] = [];
   const models = new Map<string, number>();
   let written = 0;
   let reused = 0;
   let position = 0;
-  const opened = ctx.writer.write({ draft: openDraft(batch) }, DRAFT);
-  for await (const chunk of checked.kept ?? chunksOf(ctx, source())) {
+  await commits.add(ctx.writer.write({ draft: openDraft(batch) }, DRAFT));
+  for await (const chunk of chunks) {
     const issues = new IssueList(kind);
     const rows: NewRow[] = [];
     for (const { row, value, issues: wrong } of chunk) {
@@ -209,11 +233,11 @@ export async function writeRows(
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
     // Even a unit without rows marks the draft as still being written.
     const portions = fresh.length === 0 ? [fresh] : portionsOf(fresh, () => 1, UNIT_ROWS);
-    // Awaited together, so that no rejection stays unhandled.
-    await Promise.all([
-      opened,
-      ...portions.map((some) => writeStored(ctx, batch.apiKey, insertRows(batch, some), DRAFT)),
-    ]);
+    await commits.add(
+      Promise.all(
+        portions.map((some) => writeStored(ctx, batch.apiKey, insertRows(batch, some), DRAFT)),
+      ),
+    );
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }
