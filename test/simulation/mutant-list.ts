@@ -420,6 +420,12 @@ export const MUTANTS: Mutant[] = [
     edits: [["src/engine/live/books.ts", "if (lost.length > 0)", "if (lost.length < 0)"]],
   },
   {
+    name: "begin what was claimed before the lease lapsed",
+    profile: "fleet",
+    caughtBy: 139,
+    edits: [["src/engine/claiming.ts", "if (!options.isAlive()) return 0;", ""]],
+  },
+  {
     name: "send live calls without a reservation",
     profile: "single",
     caughtBy: 61,

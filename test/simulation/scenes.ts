@@ -95,6 +95,28 @@ const SCENES: Record<string, { profiles: Plan["profile"][]; of: (plan: Plan) => 
       ),
     }),
   },
+  // Nodes stand still while the answers to their claims are under way, for longer than their lease.
+  "claims of nodes that were declared dead": {
+    profiles: ["fleet"],
+    of: ({ nodes, clients, activeMs }) => ({
+      nodes: nodes.map(({ clock, config }) => ({
+        clock,
+        config: { ...config, role: "all", leaseMs: 2000 },
+      })),
+      clients: clients.map((client) => ({ ...client, thinkMs: 30 })),
+      actions: { create: 4, execute: 4, "create batch": 1, "execute batch": 2 },
+      latencyMs: 10,
+      faults: [
+        { at: 0, kind: "database", faults: { ...NO_DATABASE_FAULTS, slow: 0.9 }, ms: activeMs },
+        ...nodes.map((_, node) => ({
+          at: 500 + 2200 * node,
+          kind: "pause" as const,
+          node,
+          ms: 5000,
+        })),
+      ],
+    }),
+  },
   // The commits of live calls take effect, and their answers are lost.
   "lost answers": {
     profiles: ["fleet"],
