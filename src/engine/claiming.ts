@@ -12,7 +12,7 @@ const COMPARE_MS = 5000;
 export type ClaimingOptions = {
   owner: () => number;
   /** Whether this process still owns what it has claimed. */
-  isAlive: () => boolean;
+  isAlive: (since?: number) => boolean;
   texts: Texts;
   /** The claims of which this process knows. */
   known: () => [task: number, claim: number][];
@@ -44,18 +44,18 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
   let mostTextBytes = Infinity;
 
   /** Returns how many of the rows began. */
-  function beginNow(rows: Claimed[], number: number): number {
-    if (!options.isAlive()) return 0;
+  function beginNow(rows: Claimed[], number: number, sentAt: number): number {
+    if (!options.isAlive(sentAt)) return 0;
     options.begin(rows, number);
     return rows.length;
   }
 
-  async function begin(rows: ClaimedRow[], number: number): Promise<void> {
+  async function begin(rows: ClaimedRow[], number: number, sentAt: number): Promise<void> {
     isDoubtful = rows.length > 0;
     const complete = rows.filter(isComplete);
     const others = rows.filter((row) => !isComplete(row));
-    let begun = beginNow(complete, number);
-    if (others.length > 0) begun += beginNow(await texts.complete(others), number);
+    let begun = beginNow(complete, number, sentAt);
+    if (others.length > 0) begun += beginNow(await texts.complete(others), number, sentAt);
     isDoubtful = begun < rows.length;
   }
 
@@ -65,6 +65,7 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
 
     async claim(claims: LaneClaim[], feeding: Plan<FeedUnit> | undefined): Promise<void> {
       const now = ctx.clock.now();
+      const sentAt = ctx.clock.monotonic();
       const isClaiming = claims.length > 0;
       const next = claimNo + 1;
       const compares = isDoubtful || (!ctx.isExclusive && ctx.clock.monotonic() >= compareAt);
@@ -91,7 +92,7 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
       if (!results.claim) return;
       const claimed = results.claim.claimed.rows;
       options.onClaimed(claimed, claims, next);
-      await begin(claimed, next);
+      await begin(claimed, next, sentAt);
     },
   };
 }

@@ -54,8 +54,8 @@ export type Dispatcher = {
 export type DispatcherOptions = {
   /** The number of this process, once it is started. */
   owner: () => number;
-  /** Whether other nodes consider this process alive. */
-  isAlive: () => boolean;
+  /** Whether other nodes consider this process alive, and have done so since a monotonic time. */
+  isAlive: (since?: number) => boolean;
   run: (calls: Call[]) => void;
   /** Aborts the calls of tasks that were cancelled or deleted. */
   abort: (tasks: number[]) => void;

@@ -29,8 +29,12 @@ const KEEP_DELTAS_MS = 60_000;
 export type Membership = {
   /** The node number in the claims of this process, once it is started. */
   node(): number;
-  /** Whether other nodes consider it alive, as far as it knows, so that it still owns its claims. */
-  isAlive(): boolean;
+  /**
+   * Whether other nodes consider it alive, as far as it knows, and have done so since then (monotonic time), so that it
+   * still owns what it has claimed since. A process that stood still may be alive again before it receives what it
+   * claimed before.
+   */
+  isAlive(since?: number): boolean;
   /** Joins, and takes over the work of dead nodes. */
   start(): Promise<void>;
   /** Leaves; other nodes take over what it still holds. */
@@ -164,7 +168,8 @@ export function createMembership(ctx: Context): Membership {
 
   return {
     node: getNode,
-    isAlive: () => ctx.isExclusive || ctx.clock.monotonic() - heardAt < leaseMs,
+    isAlive: (since = Infinity) =>
+      ctx.isExclusive || (ctx.clock.monotonic() - heardAt < leaseMs && heardSince <= since),
     async start() {
       // On a local file no other node can be alive, whatever the rows say.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });

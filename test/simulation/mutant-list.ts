@@ -423,7 +423,7 @@ export const MUTANTS: Mutant[] = [
     name: "begin what was claimed before the lease lapsed",
     profile: "fleet",
     caughtBy: 139,
-    edits: [["src/engine/claiming.ts", "if (!options.isAlive()) return 0;", ""]],
+    edits: [["src/engine/claiming.ts", "if (!options.isAlive(sentAt)) return 0;", ""]],
   },
   {
     name: "send live calls without a reservation",
