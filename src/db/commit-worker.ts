@@ -36,6 +36,7 @@ async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCo
     results: results.map((ofGroup) =>
       ofGroup.map(({ columns, rows, rowsAffected }) => [
         columns,
+        // Rows of commits are arrays and nothing else.
         rows as unknown as unknown[][],
         rowsAffected,
       ]),

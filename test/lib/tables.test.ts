@@ -3,35 +3,12 @@ import { expect, test } from "bun:test";
 import type { FromTableThread, ToTableThread } from "../../src/lib/tables/table-protocol.ts";
 import type { TableFound } from "../../src/lib/tables/table.ts";
 import { createTables } from "../../src/lib/tables/tables.ts";
-import type { StartThread } from "../../src/lib/thread.ts";
 import { virtualTime } from "../support/clock.ts";
-
-type Started = {
-  posted: ToTableThread[];
-  isEnded: boolean;
-  answer: (message: FromTableThread) => void;
-  die: () => void;
-};
+import { fakeThreads } from "../support/fake-threads.ts";
 
 /** Readers of tables whose threads and clock the test controls. */
 function startTables() {
-  const threads: Started[] = [];
-  const startThread: StartThread = <Sent, Received>(handlers: {
-    onMessage: (message: Received) => void;
-    onDeath: (why: string) => void;
-  }) => {
-    const started: Started = {
-      posted: [],
-      isEnded: false,
-      answer: (message) => handlers.onMessage(message as Received),
-      die: () => handlers.onDeath("killed"),
-    };
-    threads.push(started);
-    return {
-      post: (message: Sent) => void started.posted.push(message as ToTableThread),
-      end: () => void (started.isEnded = true),
-    };
-  };
+  const { threads, startThread } = fakeThreads<ToTableThread, FromTableThread>();
   const time = virtualTime();
   const tables = createTables({ clock: time.clock, startThread });
   const found: TableFound[] = [];

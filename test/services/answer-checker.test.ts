@@ -1,36 +1,13 @@
 import { expect, test } from "bun:test";
 
 import type { Checked, ToCheck } from "../../src/domain/answer-check.ts";
-import type { StartThread } from "../../src/lib/thread.ts";
 import { createAnswerChecker } from "../../src/services/answer-checker.ts";
 import { virtualTime } from "../support/clock.ts";
-
-type Started = {
-  posted: ToCheck[];
-  isEnded: boolean;
-  answer: (checked: Checked) => void;
-  die: () => void;
-};
+import { fakeThreads } from "../support/fake-threads.ts";
 
 /** A checker whose threads and clock the test controls. */
 function startChecker() {
-  const threads: Started[] = [];
-  const startThread: StartThread = <Sent, Received>(handlers: {
-    onMessage: (message: Received) => void;
-    onDeath: (why: string) => void;
-  }) => {
-    const started: Started = {
-      posted: [],
-      isEnded: false,
-      answer: (checked) => handlers.onMessage(checked as Received),
-      die: () => handlers.onDeath("killed"),
-    };
-    threads.push(started);
-    return {
-      post: (message: Sent) => void started.posted.push(message as ToCheck),
-      end: () => void (started.isEnded = true),
-    };
-  };
+  const { threads, startThread } = fakeThreads<ToCheck, Checked>();
   const time = virtualTime();
   return { checker: createAnswerChecker({ clock: time.clock, startThread }), threads, time };
 }

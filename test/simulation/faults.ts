@@ -17,8 +17,8 @@ export type Faulty = {
   calls: ReturnType<typeof createCallChecks>;
   slots: ReturnType<typeof createNodeSlotChecks>;
   counts: { kills: number };
-  /** The numbers of nodes that were asked to stop. */
-  leaving: Set<number>;
+  /** Nodes that were asked to stop, some before they had a number. */
+  leaving: Set<Node>;
   plan: Plan;
   note(line: () => string): void;
   attend(work: Promise<unknown>): void;
@@ -75,7 +75,7 @@ function applyToNode(world: Faulty, node: Node, fault: NodeFault): void {
 async function stop(world: Faulty, node: Node, downMs: number): Promise<void> {
   if (node.isStopping) return;
   node.isStopping = true;
-  world.leaving.add(node.ctx.live.node);
+  world.leaving.add(node);
   await node.started.catch(() => undefined);
   await node.parts.stop(STOP_GRACE_MS).catch(() => undefined);
   if (world.nodes[node.index] === node) world.leave(node.index, downMs);

@@ -161,7 +161,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     counts,
     calls,
     slots,
-    leaving: new Set<number>(),
+    leaving: new Set<Node>(),
     isShared,
     note,
     complain,
@@ -295,7 +295,7 @@ function begin(world: World): void {
   };
   const checkLeases = createLeaseChecks(database.truth, {
     now: () => Math.floor(EPOCH + timeline.now()),
-    mayLeave: (seq) => world.leaving.has(seq),
+    mayLeave: (seq) => [...world.leaving].some(({ ctx }) => ctx.live.node === seq),
     // Another node has declared a node dead: the calls in flight there will be repeated.
     onGone: () => world.calls.excuse(() => true, timeline.now()),
     complain,
