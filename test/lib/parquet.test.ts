@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { AsyncBuffer, FileMetaData } from "hyparquet";
+import type { AsyncBuffer, FileMetaData, SchemaElement } from "hyparquet";
 
 import { requireBoundedPages } from "../../src/lib/tables/parquet-limits.ts";
+import { cellOf, columnsOf, withWholeDecimals } from "../../src/lib/tables/parquet-values.ts";
 import { readTable } from "../../src/lib/tables/read-table.ts";
 import type { Cell, TableFound } from "../../src/lib/tables/table.ts";
 
@@ -66,6 +67,21 @@ test("decimals, small floats, bytes and times of 96 bits keep what they are", as
     ["", "", "", "", 3.4e38, "", "", "", "x", ""],
   ]);
   expect(found?.dates).toEqual([9]);
+});
+
+test("decimals that no library writes take neither time nor memory", () => {
+  const column = (more: Partial<SchemaElement>) => {
+    const element = { name: "d", type: "BYTE_ARRAY", converted_type: "DECIMAL", scale: 2, ...more };
+    const schema = [{ name: "root", num_children: 1 }, element];
+    const metadata = { schema } as FileMetaData;
+    return { column: columnsOf(metadata)[0]!, isPlain: withWholeDecimals(metadata) !== metadata };
+  };
+  const { column: usual, isPlain } = column({});
+  expect([isPlain, cellOf(new Uint8Array([0x80]), usual)]).toEqual([true, -1.28]);
+  expect(cellOf(new Uint8Array(1_000_000).fill(0xff), usual)).toHaveLength(1_333_336);
+  expect([cellOf("x", usual), cellOf(1.5, usual)]).toEqual(["x", 1.5]);
+  for (const more of [{ scale: 2_000_000_000 }, { scale: -1 }, { type: "DOUBLE" as const }])
+    expect(column(more)).toMatchObject({ column: { scale: undefined }, isPlain: false });
 });
 
 test("a file without rows has its columns, and one with two columns of a name is refused", async () => {

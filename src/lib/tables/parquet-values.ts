@@ -48,8 +48,15 @@ export function withWholeDecimals(metadata: FileMetaData): FileMetaData {
   return { ...metadata, schema };
 }
 
-function isDecimal({ converted_type: old, logical_type: type }: SchemaElement): boolean {
-  return old === "DECIMAL" || type?.type === "DECIMAL";
+/** The most bytes and digits of a decimal in Arrow's and Parquet's libraries. A file may claim anything. */
+const DECIMAL_BYTES = 32;
+const DECIMAL_DIGITS = 76;
+const OF_DECIMALS = new Set(["INT32", "INT64", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"]);
+
+function isDecimal(element: SchemaElement): boolean {
+  const { converted_type: old, logical_type: logical, type = "", scale = 0 } = element;
+  if (old !== "DECIMAL" && logical?.type !== "DECIMAL") return false;
+  return OF_DECIMALS.has(type) && scale >= 0 && scale <= DECIMAL_DIGITS;
 }
 
 function isDate({ converted_type: old, logical_type: type, type: stored }: SchemaElement): boolean {
@@ -102,7 +109,8 @@ function dateText(ms: number, length: number): string {
 /** A value as a cell. A missing value is empty; a list or structure is JSON. */
 export function cellOf(value: unknown, { isUtc, timeUnit, scale, isFloat }: Column): Cell {
   if (value === null || value === undefined) return "";
-  if (scale !== undefined) return decimalOf(wholeOf(value), scale);
+  const whole = scale === undefined ? undefined : wholeOf(value);
+  if (scale !== undefined && whole !== undefined) return decimalOf(whole, scale);
   if (value instanceof Uint8Array) return textOf(value);
   if (typeof value === "string") return isUtc ? `${value}Z` : value;
   if (timeUnit !== undefined && (typeof value === "number" || typeof value === "bigint"))
@@ -131,10 +139,11 @@ function decimalOf(whole: bigint, scale: number): Cell {
 /** The digits that every number keeps. */
 const MOST_DIGITS = 15;
 
-/** A whole number, or the bytes of one, the highest first, in two's complement. */
-function wholeOf(value: unknown): bigint {
+/** A whole number, or the bytes of one, the highest first, in two's complement; `undefined` if it is none. */
+function wholeOf(value: unknown): bigint | undefined {
   if (typeof value === "bigint") return value;
-  if (!(value instanceof Uint8Array)) return BigInt(Number(value));
+  if (Number.isSafeInteger(value)) return BigInt(Number(value));
+  if (!(value instanceof Uint8Array) || value.length > DECIMAL_BYTES) return undefined;
   const whole = value.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
   return BigInt.asIntN(value.length * 8, whole);
 }
