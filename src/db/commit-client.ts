@@ -1,9 +1,10 @@
-import { LibsqlBatchError, type ResultSet } from "@libsql/client";
+import { type InValue, LibsqlBatchError, type ResultSet } from "@libsql/client";
 
 import type { Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
+import { joinTexts } from "../lib/joined-texts.ts";
 import { createClosing, type StartThread, type Thread } from "../lib/thread.ts";
-import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
+import type { FromCommitter, ToCommitter } from "./commit-protocol.ts";
 import {
   bareResult,
   type CommitOptions,
@@ -99,13 +100,16 @@ export function createCommitClient(
       numbers.set(sql, firstText + texts.length);
       return firstText + texts.push(sql) - 1;
     };
+    const args: (readonly InValue[])[] = [];
     const numbered = groups.map((statements) =>
-      statements.map((statement): NumberedStatement => {
-        const [sql, args] = toPair(statement);
-        return [numberOf(sql), args ?? []];
+      statements.map((statement) => {
+        const [sql, own = []] = toPair(statement);
+        if (!Array.isArray(own)) throw new TypeError("named arguments are not supported");
+        args.push(own);
+        return numberOf(sql);
       }),
     );
-    return { kind: "commit", firstText, texts, groups: numbered, options };
+    return { kind: "commit", firstText, texts, groups: numbered, args: joinTexts(args), options };
   }
 
   return {

@@ -1,13 +1,10 @@
-import type { InArgs } from "@libsql/client";
-
+import type { Joined } from "../lib/joined-texts.ts";
 import type { CommitOptions } from "./local-client.ts";
-
-/** A statement's number among the texts that the thread knows, and its arguments. */
-export type NumberedStatement = readonly [text: number, args: InArgs];
 
 /**
  * Messages to the thread that writes: first the path of the database, then one commit after the other. A text of SQL is
- * sent once; `texts` are new ones, numbered from `firstText` on.
+ * sent once; `texts` are new ones, numbered from `firstText` on. A group of statements has their numbers; `args` are the
+ * arguments of all statements.
  */
 export type ToCommitter =
   | { kind: "open"; path: string }
@@ -15,7 +12,8 @@ export type ToCommitter =
       kind: "commit";
       firstText: number;
       texts: string[];
-      groups: NumberedStatement[][];
+      groups: number[][];
+      args: Joined;
       options: CommitOptions;
     }
   | { kind: "execute"; sql: string }

@@ -1,8 +1,9 @@
 /// The entry of the thread that writes a local file: it commits groups of statements, one commit after the other.
 
-import { LibsqlBatchError, LibsqlError } from "@libsql/client";
+import { type InValue, LibsqlBatchError, LibsqlError } from "@libsql/client";
 
-import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
+import { splitTexts } from "../lib/joined-texts.ts";
+import type { FromCommitter, ToCommitter } from "./commit-protocol.ts";
 import type { LocalClient } from "./local-client.ts";
 import { openWith, WRITING_PRAGMAS } from "./pragmas.ts";
 
@@ -26,9 +27,14 @@ async function use(): Promise<LocalClient> {
 async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCommitter> {
   texts.length = message.firstText;
   texts.push(...message.texts);
+  // Arguments that were sent are values of the database.
+  const args = splitTexts(message.args) as InValue[][];
+  let next = 0;
   const writing = await use();
   const results = await writing.commitSome(
-    message.groups.map((statements) => statements.map(toStatement)),
+    message.groups.map((statements) =>
+      statements.map((text) => ({ sql: texts[text] ?? "", args: args[next++] ?? [] })),
+    ),
     message.options,
   );
   return {
@@ -42,10 +48,6 @@ async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCo
       ]),
     ),
   };
-}
-
-function toStatement([text, args]: NumberedStatement) {
-  return { sql: texts[text] ?? "", args };
 }
 
 async function answer(message: ToCommitter): Promise<FromCommitter> {
