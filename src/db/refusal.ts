@@ -40,6 +40,11 @@ export function fateOf(error: unknown): Fate {
   return CLOSED_DOORS.has(status) ? "unable" : "unknown";
 }
 
+/** Whether a row was refused because a value that must be unique is in another row already. */
+export function isDuplicate(error: unknown): boolean {
+  return String(error).includes("UNIQUE constraint failed");
+}
+
 /**
  * Why the database does not work now, in words. `undefined` if the error is not a trouble of the database, but of the
  * statement, or a bug. The trouble may be over in a moment.

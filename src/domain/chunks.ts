@@ -9,8 +9,6 @@ export type Chunks = {
   feed: number;
   /** Rows of an input that are checked and stored together: less than ten milliseconds. */
   ingest: number;
-  /** Bytes of rows that are kept in memory between check and storage; a larger input is read again. */
-  keptBytes: number;
   /** Bytes of results that are committed as one unit. */
   flushBytes: number;
   /** Bytes of texts that one answer of the database carries. */
@@ -24,7 +22,6 @@ export const CHUNKS: Chunks = {
   sweep: 500,
   feed: 500,
   ingest: 500,
-  keptBytes: 4_000_000,
   flushBytes: 8_000_000,
   answerBytes: 64_000_000,
   rowBytes: Infinity,

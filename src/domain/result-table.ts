@@ -94,7 +94,8 @@ function answerName(name: string, taken: readonly string[]): string {
 
 export function inputCells(row: ResultSource, columns: string[]): ResultCell[] {
   const input = row.cells === null ? undefined : parseExactOrNone(row.cells);
-  if (Array.isArray(input)) return input.map(cellOf);
+  // A row that was read before a later one had more cells has fewer than there are columns.
+  if (Array.isArray(input)) return columns.map((_, i) => cellOf(input[i]));
   if (isJsonObject(input)) return columns.map((column) => cellOf(input[column]));
   const { prompt, messages } = inlineRequest(row);
   const known: Record<string, string | null> = {

@@ -1,31 +1,40 @@
+type Settled = { error: unknown } | undefined;
+
 /**
- * Lets one asynchronous step run while the next is prepared. No rejection stays unhandled, and when `add` or `end` throws
- * the error of a step, no step runs any more.
+ * Lets up to `most` asynchronous steps run while the next one is prepared. No rejection stays unhandled, and when `add`
+ * or `end` throws the error of a step, no step runs any more.
  */
-export function createOverlap() {
-  let last: Promise<{ error: unknown } | undefined> = Promise.resolve(undefined);
+export function createOverlap(most = 1) {
+  let running: Promise<Settled>[] = [];
+
+  async function waitFor(count: number): Promise<void> {
+    while (running.length > count) {
+      const failed = await running[0];
+      running = running.slice(1);
+      if (!failed) continue;
+      await settled();
+      throw failed.error;
+    }
+  }
+
+  async function settled(): Promise<void> {
+    await Promise.all(running);
+  }
 
   return {
-    /** Begins a step, and waits for the one before. */
+    /** Begins a step, and waits until at most `most` run. */
     async add(step: Promise<unknown>): Promise<void> {
-      const before = last;
-      last = step.then(
-        () => undefined,
-        (error: unknown) => ({ error }),
+      running.push(
+        step.then(
+          () => undefined,
+          (error: unknown) => ({ error }),
+        ),
       );
-      const failed = await before;
-      if (!failed) return;
-      await last;
-      throw failed.error;
+      await waitFor(most);
     },
-    /** Waits for the last step. */
-    async end(): Promise<void> {
-      const failed = await last;
-      if (failed) throw failed.error;
-    },
-    /** The same, whatever its result. */
-    async settled(): Promise<void> {
-      await last;
-    },
+    /** Waits for all steps. */
+    end: () => waitFor(0),
+    /** The same, whatever their results. */
+    settled,
   };
 }

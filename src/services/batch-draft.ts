@@ -42,19 +42,16 @@ export type Attempt = {
 export type Given = Pick<NewBatch, "id" | "now" | "steadyNow" | "idempotency"> &
   Pick<Attempt, "draft" | "when"> & { held: Held | undefined };
 
-/** The fields of a batch that follow from its input. */
-export type Found = Pick<NewBatch, "chainStatus" | "columns" | "input">;
-
 export function toNewBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  found: Found,
+  chainStatus: NewBatch["chainStatus"],
   { id, now, steadyNow, draft, idempotency }: Given,
 ): NewBatch {
   const config = input.config ?? {};
   return {
-    ...found,
+    chainStatus,
     draft: `~${draft}${randomBase32(ctx.random, 16)}`,
     id,
     name: input.name ?? id,

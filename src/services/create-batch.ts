@@ -14,9 +14,9 @@ import { type Opened, openInput, requireOneInput, withRows } from "./batch-input
 import { type InputBatch, requireInputBatch } from "./batch-rows.ts";
 import { getBatch } from "./batches.ts";
 import type { Caller } from "./caller.ts";
+import { requireDiskSpace } from "./draft-writer.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, settingsOf, withoutDefaults } from "./idempotency.ts";
-import { type Checked, checkRows, requireDiskSpace } from "./ingest.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import type { RowContext, RowScope } from "./prepare-row.ts";
@@ -44,7 +44,7 @@ export async function createBatch(
   attempt: Attempt = { draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meaningOf(payload)]);
+  const idempotency = idempotencyOf(caller, idempotencyKey, () => ["batch", meaningOf(payload)]);
   const replay = await findReplay(ctx, idempotency);
   if (replay) return replay;
   try {
@@ -167,51 +167,40 @@ async function createFrom(
   { seenColumns, scope, ...opened }: Opened & Pick<RowContext, "seenColumns" | "scope">,
   given: Given,
 ): Promise<CreatedBatch> {
-  const { kind, source, columns, found } = opened;
-  const checked = await checkInput(
-    ctx,
-    { id: given.id, apiKey: caller.key, mayScope: input.scopedIds !== false },
-    opened,
-    scope,
-  );
-  requireColumns(input.config ?? {}, seenColumns);
-  await requireDiskSpace(ctx, checked);
-  const read = {
-    chainStatus: null,
-    columns: columns(),
-    input: withRows(found(), checked.rows, idPrefixOf(given, scope)),
-  };
-  const batch = toNewBatch(ctx, caller, input, read, given);
+  if (opened.bytes) await requireDiskSpace(ctx, `the rows of ${input.inputFile}`, opened.bytes);
+  const batch = toNewBatch(ctx, caller, input, null, given);
+  const idPrefix = scope.ids ? `${given.id}.` : "";
+  const untilTaken = await mayScope(ctx, input, opened, scope, given);
   ctx.drafts.add(batch.draft);
-  const published = await ingest(ctx, batch, { kind, source, checked, ...given }).finally(() =>
-    ctx.drafts.delete(batch.draft),
-  );
+  const published = await ingest(ctx, batch, {
+    opened,
+    options: { untilTaken, idPrefix },
+    found(rows) {
+      requireColumns(input.config ?? {}, seenColumns);
+      return { columns: opened.columns(), input: withRows(opened.found(), rows, idPrefix) };
+    },
+    ...given,
+  }).finally(() => ctx.drafts.delete(batch.draft));
+  if (published === "taken") {
+    scope.ids = true;
+    return createFrom(ctx, caller, input, { ...opened, seenColumns, scope }, given);
+  }
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
 }
 
-/** The prefix of the ids of a batch's tasks. */
-function idPrefixOf({ id }: { id: string }, scope: RowScope): string {
-  return scope.ids ? `${id}.` : "";
-}
-
 /**
- * Checks all rows. Many files number their rows from 1, so if an id of a file is taken by another batch's task, the
- * ids become unique only within the batch, unless `scopedIds` is false.
+ * Many files number their rows from 1, so if an id of a file is taken by another batch's task, the ids become unique
+ * only within the batch, unless `scopedIds` is false. Tasks that named the batch before it existed are found by their
+ * full ids.
  */
-async function checkInput(
+async function mayScope(
   ctx: Context,
-  batch: { id: string; apiKey: number; mayScope: boolean },
-  opened: Opened,
-  scope: RowScope,
-): Promise<Checked> {
-  // Tasks that named the batch before it existed are found by their full ids.
-  const mayScope =
-    batch.mayScope && opened.kind === "file" && !scope.ids && !(await findBatch(ctx.db, batch.id));
-  const idPrefix = idPrefixOf(batch, scope);
-  const checked = await checkRows(ctx, batch, opened, { untilTaken: mayScope, idPrefix });
-  if (checked) return checked;
-  scope.ids = true;
-  return checkInput(ctx, batch, opened, scope);
+  { scopedIds }: BatchDraft,
+  { kind }: Opened,
+  { ids }: RowScope,
+  { id }: Given,
+): Promise<boolean> {
+  return scopedIds !== false && kind === "file" && !ids && !(await findBatch(ctx.db, id));
 }
 
 /** Some rows may have nothing to attach, but a column that no row has is misspelled. */
@@ -237,9 +226,9 @@ async function createWaiting(
       "BATCH_ALREADY_EXISTS",
       `Batch ${given.id} has tasks already, and cannot wait for the rows of ${input.inputBatch}; choose another id`,
     );
-  const found = { chainStatus: "waiting" as const, columns: table?.header ?? null, input: null };
-  const batch = toNewBatch(ctx, caller, input, found, given);
-  const published = await addWaiting(ctx, batch, given.when);
+  const batch = toNewBatch(ctx, caller, input, "waiting", given);
+  const found = { columns: table?.header ?? null, input: null };
+  const published = await addWaiting(ctx, batch, found, given.when);
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
 }
 
@@ -250,9 +239,8 @@ async function createUnchecked(
   input: BatchDraft,
   given: Given,
 ): Promise<CreatedBatch> {
-  const found = { chainStatus: "checking" as const, columns: null, input: null };
-  const batch = toNewBatch(ctx, caller, input, found, given);
-  const published = await addWaiting(ctx, batch, given.when);
+  const batch = toNewBatch(ctx, caller, input, "checking", given);
+  const published = await addWaiting(ctx, batch, { columns: null, input: null }, given.when);
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
 }
 

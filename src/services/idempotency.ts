@@ -50,10 +50,10 @@ function orNothing(fields: Record<string, unknown>): Record<string, unknown> | u
 export function idempotencyOf(
   caller: Pick<Caller, "key">,
   key: string | undefined,
-  payload: unknown,
+  payload: () => unknown,
 ): Idempotency | null {
   if (key === undefined) return null;
-  return { apiKey: caller.key, key, fingerprint: sha256Hex(canonicalJson(payload)) };
+  return { apiKey: caller.key, key, fingerprint: sha256Hex(canonicalJson(payload())) };
 }
 
 /** The id of what the key was first used for, if anything. Throws if that was another request. */

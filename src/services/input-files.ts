@@ -47,6 +47,7 @@ async function openFile(ctx: Context, file: NamedFile, rows: RowContext): Promis
   const input = await openKnown(ctx, file, rows);
   return {
     ...input,
+    bytes: (await ctx.files.blob(file.path)).size,
     source: () => requireUnchanged(ctx, file, version, input.source()),
     found: () => warned(file, input.found()),
   };
@@ -102,10 +103,7 @@ async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile &
   );
 }
 
-/**
- * A file is read more than once, and must not change in between: a batch must not mix rows from before and after a
- * change.
- */
+/** A file must not change while it is read: a batch must not mix rows from before and after a change. */
 async function* requireUnchanged(
   ctx: Context,
   file: NamedFile,

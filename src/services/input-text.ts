@@ -12,8 +12,8 @@ export type BatchInput = {
   columns: () => string[] | null;
   /** How the file was read and what it contains, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
-  /** Whether rows must be read again, because columns were found after the first rows were made. */
-  isToBeReadAgain?: () => boolean;
+  /** The size of the file. */
+  bytes?: number;
   /** Releases the input. */
   close?: () => Promise<void>;
 };

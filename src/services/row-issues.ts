@@ -31,6 +31,10 @@ export class IssueList {
     this.#first.push({ row, field, message, ...(code === undefined ? {} : { code }) });
   }
 
+  isEmpty(): boolean {
+    return this.#total === 0;
+  }
+
   throwIfAny(): void {
     this.#first.sort((a, b) => a.row - b.row);
     const [first] = this.#first;

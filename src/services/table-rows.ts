@@ -3,7 +3,7 @@ import { unknownVariables } from "../domain/compose.ts";
 import { parseCondition } from "../domain/condition.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { parseTemplate } from "../domain/template.ts";
-import { AppError, invalid } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import { plainNumber } from "../lib/plain-number.ts";
 import { type Cell, MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import {
@@ -35,8 +35,6 @@ type Layout = {
   named: number;
   /** The number of columns up to the last one with a name or, as far as rows were read, a cell that is not blank. */
   width: number;
-  /** The layout is final. */
-  isFixed: boolean;
 };
 
 /**
@@ -47,14 +45,9 @@ export async function openTable(table: Table, context: RowContext) {
   const layout = await readLayout(table);
   const seen = { skipped: 0 };
   requireKnownVariables(context.config, variableNames(layout.header));
-  const columns = () => {
-    layout.isFixed = true;
-    return layout.header.slice(0, layout.width);
-  };
-  const { width } = layout;
+  const columns = () => layout.header.slice(0, layout.width);
   return {
     columns,
-    isToBeReadAgain: () => layout.width > width,
     source: () => readRows(table, layout, context, seen),
     found: () => ({ columns: columnNames(columns()), skipped: seen.skipped }),
   };
@@ -78,7 +71,7 @@ async function readLayout({ name, hasHeader, headerRow, records }: Table): Promi
     throw invalid(
       issues.map((issue) => ({ path: "inputFile", message: `header of ${name}: ${issue}` })),
     );
-  return { header: header.slice(0, MOST_SHEET_COLUMNS), named, width: named, isFixed: false };
+  return { header: header.slice(0, MOST_SHEET_COLUMNS), named, width: named };
 }
 
 /** The first row that is not blank, or the row with a given number unless that is blank. */
@@ -172,20 +165,15 @@ async function* readRows(
 }
 
 /**
- * The cells of a row, as many as there are columns, or `undefined` if their number does not fit. Programs write empty
- * cells at the end of some rows and omit them in others.
+ * The cells of a row, as many as there are columns as far as rows were read, or `undefined` if their number does not
+ * fit. Programs write empty cells at the end of some rows and omit them in others.
  */
 function fit(record: Cell[], layout: Layout, isRagged: boolean): Cell[] | undefined {
-  const { header, named, width, isFixed } = layout;
+  const { header, named, width } = layout;
   if (record.length === width) return record;
   if (record.length < named && !isRagged) return undefined;
   const filled = record.findLastIndex((cell) => !isEmpty(cell)) + 1;
   if (filled > header.length) return undefined;
-  if (filled > width && isFixed)
-    throw new AppError(
-      "VALIDATION_ERROR",
-      "The input file changed while it was being read; try again",
-    );
   layout.width = Math.max(width, filled);
   const cells = record.slice(0, layout.width);
   while (cells.length < layout.width) cells.push("");

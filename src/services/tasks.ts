@@ -52,7 +52,7 @@ export async function createTask(
   execute: Execute | null = null,
 ): Promise<CreatedTask> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, [
+  const idempotency = idempotencyOf(caller, idempotencyKey, () => [
     "task",
     withoutDefaults(payload),
     execute,

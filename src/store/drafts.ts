@@ -11,10 +11,10 @@ import { overValues } from "./values.ts";
 
 export function openDraft(batch: NewBatch): Statement {
   return {
-    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, chain_status, output_file, columns,
-            input, base_batch, config, metadata, max_concurrency, max_cost_usd,
+    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, chain_status, output_file,
+            base_batch, config, metadata, max_concurrency, max_cost_usd,
             open_ai, deadline_at, payer, created_at, draft_owner, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -24,8 +24,6 @@ export function openDraft(batch: NewBatch): Statement {
       batch.inputBatch,
       batch.chainStatus,
       batch.outputFile,
-      batch.columns && JSON.stringify(batch.columns),
-      batch.input && JSON.stringify(batch.input),
       batch.baseBatch,
       JSON.stringify(batch.config),
       batch.metadata && JSON.stringify(batch.metadata),
@@ -107,12 +105,18 @@ export function insertRows(
   };
 }
 
-/** Which of these idempotency keys were used before. */
-export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: string }> {
+/** Which of these idempotency keys were used before, other than by rows of the draft itself. */
+export function findUsedKeys(
+  { draft, apiKey }: Pick<NewBatch, "draft" | "apiKey">,
+  keys: string[],
+): Statement<{ key: string }> {
   return {
     sql: `SELECT k.key FROM json_each(?) r
-          CROSS JOIN idempotency_keys k ON k.key = r.value AND k.api_key = ?`,
-    args: [JSON.stringify(keys), apiKey],
+          CROSS JOIN idempotency_keys k ON k.key = r.value AND k.api_key = ?
+          LEFT JOIN tasks t ON t.seq = k.task
+          LEFT JOIN batches b ON b.seq = t.batch
+          WHERE b.id IS NOT ?`,
+    args: [JSON.stringify(keys), apiKey, draft],
   };
 }
 

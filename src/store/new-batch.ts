@@ -17,8 +17,6 @@ export type NewBatch = {
   /** `waiting`: the batch has no rows yet. The draft that replaces such a batch becomes `made` when it is published. */
   chainStatus: ChainStatus | null;
   outputFile: string | null;
-  columns: string[] | null;
-  input: InputFound | null;
   /** The batch whose answers it takes over. */
   baseBatch: string | null;
   config: object;
@@ -62,6 +60,9 @@ export type NewRow = {
   /** The task ends at once, as cancelled. */
   isSkipped: boolean;
 };
+
+/** What the input of a batch was found to be. */
+export type FoundInput = { columns: string[] | null; input: InputFound | null };
 
 /** The numbers of written rows, in total and by model, and of reused answers; and the rows that replace tasks of a bare batch. */
 export type WrittenRows = {

@@ -3,7 +3,7 @@ import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs } from "./idempotency.ts";
 import { forEachMark } from "./marks.ts";
-import type { NewBatch, WrittenRows } from "./new-batch.ts";
+import type { FoundInput, NewBatch, WrittenRows } from "./new-batch.ts";
 import { addCreated } from "./rollups.ts";
 import { takeOver } from "./take-over.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";
@@ -24,11 +24,11 @@ export type PublishUnit = {
  */
 export function publishDraft(
   batch: NewBatch,
-  rowsOfDraft: WrittenRows,
+  rowsOfDraft: WrittenRows & FoundInput,
   when: Which = ALWAYS,
   takenOver = takeOver(batch, rowsOfDraft, when),
 ): PublishUnit {
-  const { written: rows, models, adopted, reused } = rowsOfDraft;
+  const { written: rows, models, adopted, reused, columns, input } = rowsOfDraft;
   const { now, trace, idempotency } = batch;
   const isFree = {
     // No other node has begun to remove the draft because its owner was silent.
@@ -53,13 +53,20 @@ export function publishDraft(
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
               cancelled = ${countOf("cancelled")}, skipped = (SELECT count(*) FROM tasks t
                 WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = ?,
-              reused = ?
+              reused = ?, columns = ?, input = ?
               ${forEachMark(
                 ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
                   WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
               )}
             WHERE ${which.where} RETURNING total, reused`,
-      args: [batch.id, now, reused, ...which.args],
+      args: [
+        batch.id,
+        now,
+        reused,
+        columns && JSON.stringify(columns),
+        input && JSON.stringify(input),
+        ...which.args,
+      ],
     },
   };
 }

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import { CHUNKS } from "../../src/domain/chunks.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -21,7 +20,7 @@ beforeAll(async () => {
     return { choices: [{ index: 0, message, finish_reason: "stop" }], usage };
   });
   // All inputs are read twice, as large ones are.
-  app = await startServer(provider.env, { chunks: { ...CHUNKS, keptBytes: 0 } });
+  app = await startServer(provider.env);
 });
 afterAll(async () => {
   expect(await app.differences()).toEqual([]);
@@ -248,7 +247,7 @@ function beforeNext(part: string, act: () => Promise<unknown>): { done: Promise<
 
 /** The moment when all rows are written, before their batch is published. */
 const beforeNextPublishing = (act: () => Promise<unknown>) => beforeNext("published", act);
-/** The moment when all rows are checked, before they are read again to be written. */
+/** The moment when the first rows are checked, before they are written. */
 const afterNextCheck = (act: () => Promise<unknown>) => beforeNext("draft", act);
 
 test("rows that change while they are read are read again", async () => {

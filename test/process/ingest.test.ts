@@ -55,7 +55,7 @@ test("rows of two megabytes are stored and read a few at a time", async () => {
 });
 
 describe("a batch", () => {
-  test("that the disk has no room for is refused before it is written", async () => {
+  test("that the disk has no room for is refused, and leaves nothing behind", async () => {
     await using app = await startServer();
     const { files } = app.ctx;
     files.space = async () => ({ free: 1e6, total: 1e9 });
@@ -66,6 +66,8 @@ describe("a batch", () => {
       expect([refused.status, refused.body.error.code]).toEqual([503, "SERVICE_UNAVAILABLE"]);
       expect(refused.body.error.message).toContain("1000000 are free");
       expect((await app.get("/batches/b")).status).toBe(404);
+      const { rows } = await app.ctx.client.execute("SELECT count(*) AS n FROM tasks");
+      expect(rows[0]?.["n"]).toBe(0);
     } finally {
       files.space = async () => ({ free: 1e12, total: 1e12 });
     }

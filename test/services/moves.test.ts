@@ -50,8 +50,6 @@ const draft: NewBatch = {
   inputBatch: null,
   chainStatus: null,
   outputFile: null,
-  columns: null,
-  input: null,
   baseBatch: null,
   config: {},
   metadata: null,
@@ -99,7 +97,14 @@ test("a refused move changes nothing, neither events nor counters", async () => 
   await writer.write({ openDraft, alert: insertAlert(alert) });
   const before = await everything(client);
 
-  const rows = { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] };
+  const rows = {
+    written: 0,
+    models: new Map([["m", 1]]),
+    reused: 0,
+    adopted: [],
+    columns: null,
+    input: null,
+  };
   const settings = {
     priority: 1,
     maxRetries: null,

@@ -182,7 +182,6 @@ function chunksOf(luck: Luck): Chunks {
     sweep: some(),
     feed: some(),
     ingest: some(),
-    keptBytes: luck.fork("kept").pick([0, 2000, 1_000_000]),
     flushBytes: bytes.pick([500, 5000, 30_000]),
     answerBytes: bytes.pick([100, 2000, 40_000]),
     rowBytes: Infinity,
