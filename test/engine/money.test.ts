@@ -92,6 +92,25 @@ describe("a cap", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("holds when long requests follow short ones, which say nothing of their cost", async () => {
+    const isLong = ({ prompt }: { prompt: string }) => prompt.length > 1000;
+    await using provider = await startProvider((request) =>
+      isLong(request) ? dear(request) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "100" });
+    const long = many(50).map(({ prompt }) => ({ prompt: `${prompt} ${"word ".repeat(2000)}` }));
+    await app.post("/batches", {
+      id: "b",
+      tasks: [...many(50), ...long],
+      config: { model: "gpt-4", maxCostUsd: 3.5 },
+    });
+    await app.post("/batches/b/execute");
+    const batch = await paused(app, "b");
+    expect(batch.pauseReason.code).toBe("max_cost_reached");
+    expect(provider.requests.filter(isLong)).toHaveLength(3);
+    expect(batch.costUsd).toBeLessThanOrEqual(3.5);
+  });
+
   test("counts the costs of failed attempts", async () => {
     await using provider = await startProvider(async (request) => {
       const { choices, ...answer } = await dear(request);
@@ -192,6 +211,24 @@ describe("a key's budget", () => {
     expect((await paused(app, "b")).pauseReason.code).toBe("budget_exceeded");
     // A key's calls differ in cost, so the last one may cost more than the rest of the budget.
     expect(provider.requests).toHaveLength(4);
+  });
+
+  test("holds when a model is called that is more expensive than all before", async () => {
+    const isDear = ({ body }: { body: Json }) => body.model === "gpt-4";
+    await using provider = await startProvider((request) =>
+      isDear(request) ? dear(request) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "100" });
+    const key = await givenKey(app, { monthlyBudgetUsd: 3.5 });
+    await key.post("/batches", { id: "b", tasks: many(50), config: { model: "gpt-4o-mini" } });
+    await key.post("/batches/b/execute");
+    await app.finished("b");
+    await Promise.all(
+      many(50, { model: "gpt-4" }).map((task) => key.post("/tasks?execute=true", task)),
+    );
+    await until(async () => (await key.spent()) > 3.5 || undefined);
+    // As above, one call may cost more than is left.
+    expect(provider.requests.filter(isDear)).toHaveLength(4);
   });
 
   test("that is spent pauses every batch of the key, and resume says why it is refused", async () => {
