@@ -229,6 +229,44 @@ describe("a key's budget", () => {
     await until(async () => (await key.spent()) > 3.5 || undefined);
     // As above, one call may cost more than is left.
     expect(provider.requests.filter(isDear)).toHaveLength(4);
+
+    await app.patch(`/api-keys/${key.id}`, { monthlyBudgetUsd: null });
+    const other = await givenKey(app, { monthlyBudgetUsd: 3.5 });
+    const call = (model: string) =>
+      other.post(`${app.url}/v1/chat/completions`, {
+        model,
+        max_tokens: 17_000,
+        messages: [{ role: "user", content: "live" }],
+      });
+    for (let i = 0; i < 5; i++) expect((await call("gpt-4o-mini")).status).toBe(200);
+    await until(async () => (await other.spent()) > 0 || undefined);
+    const live = await Promise.all(many(50).map(() => call("gpt-4")));
+    expect(live.filter(({ status }) => status === 200)).toHaveLength(4);
+    expect(await other.spent()).toBeLessThan(4.1);
+  });
+
+  test("that is set while calls are in flight leaves room for them", async () => {
+    const [early, late] = [gate(), gate()];
+    await using provider = await startProvider(async (request) => {
+      await (provider.requests.length <= 4 ? early.opened : late.opened);
+      return dear(request);
+    });
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "20" });
+    const key = await givenKey(app);
+    const tasks = many(4, { model: "gpt-4" });
+    await Promise.all(tasks.map((task) => key.post("/tasks?execute=true", task)));
+    await until(() => provider.requests.length === 4 || undefined);
+    await app.patch(`/api-keys/${key.id}`, { monthlyBudgetUsd: 5.5 });
+    late.open();
+    await Promise.all(
+      many(10, { model: "gpt-4" }).map((task) => key.post("/tasks?execute=true", task)),
+    );
+    await app.post("/tasks?execute=true", { id: "other", prompt: "x" });
+    await app.ended("other");
+    expect(provider.requests).toHaveLength(4 + 1);
+    early.open();
+    await until(async () => (await key.spent()) > 5.5 || undefined);
+    expect(provider.requests).toHaveLength(6 + 1);
   });
 
   test("that is spent pauses every batch of the key, and resume says why it is refused", async () => {
