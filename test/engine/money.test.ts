@@ -310,8 +310,10 @@ describe("a key's budget", () => {
     });
   });
 
-  test("is not charged if another key executes its tasks; that key's budget is", async () => {
-    await using provider = await startProvider(dear);
+  test("is not charged if another key executes or retries its tasks; that key's budget is", async () => {
+    await using provider = await startProvider((request, response) =>
+      request.prompt === "once" && request.earlier === 0 ? fail(response, 400) : dear(request),
+    );
     await using app = await startServer(provider.env);
     const owner = await givenKey(app, { monthlyBudgetUsd: 2 });
     const other = await givenKey(app);
@@ -327,6 +329,18 @@ describe("a key's budget", () => {
     expect(await other.spent()).toBeCloseTo(10, 3);
     const { byKey } = (await app.get("/metrics/tasks?period=hour")).body.data;
     expect(byKey.find(({ keyId }: Json) => keyId === other.id).completed).toBe(10);
+
+    const rich = await givenKey(app);
+    await rich.post("/batches", {
+      id: "c",
+      tasks: [{ prompt: "once" }],
+      config: { model: "gpt-4" },
+    });
+    await rich.post("/batches/c/execute");
+    await app.finished("c");
+    await other.post("/batches/c/retry");
+    await until(async () => (await other.spent()) > 10.5 || undefined);
+    expect(await rich.spent()).toBe(0);
   });
 
   test("that has no room at present delays no other key, however many tasks are queued for it", async () => {
