@@ -1,3 +1,4 @@
+import type { JsonObject } from "../lib/json.ts";
 import type { ServiceTier } from "./flex.ts";
 
 /** A request whose tokens are to be counted: the provider's body, as JSON. */
@@ -33,4 +34,13 @@ export function guessSize({ body }: Measurable): RequestSize {
   const text = body.includes('"data:') ? body.replaceAll(DATA_URLS, '""') : body;
   const promptTokens = Math.ceil(text.length / CHARACTERS_PER_TOKEN);
   return { promptTokens, maxOutputTokens: null, tier: null };
+}
+
+/** The most tokens that the answer may have, by the request as it is sent; `null` if it sets no limit. */
+export function maxTokensOf(body: JsonObject): number | null {
+  for (const key of ["max_completion_tokens", "max_tokens", "max_output_tokens"]) {
+    const value = body[key];
+    if (typeof value === "number" && value >= 0) return value;
+  }
+  return null;
 }

@@ -18,6 +18,7 @@ import { createLaneBook } from "./lane-book.ts";
 import { createLinger, sharedWindow } from "./linger.ts";
 import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
+import { createNextRuns } from "./next-runs.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
@@ -25,6 +26,7 @@ import { createQueueWatch, RETRY } from "./queue-watch.ts";
 import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
 import { createTexts } from "./texts.ts";
+import { createUnproven } from "./unproven.ts";
 import { createUpstreams, type Upstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
@@ -98,7 +100,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     nudge();
   });
   const texts = createTexts(ctx);
-  const pacing = createPacing(ctx, upstreams, texts);
+  const nextRuns = createNextRuns(ctx);
+  const pacing = createPacing(ctx, upstreams, texts, nextRuns);
+  const unproven = createUnproven(nextRuns);
   const reuse = createReuse(ctx);
   const linger = createLinger(
     nudge,
@@ -204,6 +208,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
     const waiting = reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, book.add);
+    if (unproven.learn(outcomes)) nudge();
     meterTurn(ctx.meters, calls, tallies);
     announceEnded(ctx, ended);
     if (finals.length > 0)
@@ -216,10 +221,18 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     take(waiting);
   }
 
-  function planClaims(now: number): Promise<LaneClaim[]> {
+  async function planClaims(now: number): Promise<LaneClaim[]> {
     const lanes = book.loads();
     pacing.open(lanes, now);
-    return pacing.fit(shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED), lanes);
+    unproven.open(lanes);
+    const starts = shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED);
+    for (const [lane, wanted] of starts) {
+      const limit = await unproven.fit(lane, wanted);
+      starts.set(lane, limit);
+      // Other lanes may use the slots.
+      if (limit < wanted) nudge();
+    }
+    return pacing.fit(starts, lanes);
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {

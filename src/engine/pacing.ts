@@ -4,9 +4,9 @@ import type { CallEnd, Ticket } from "../domain/pacer.ts";
 import type { KnownPrice } from "../domain/prices.ts";
 import { guessSize, type RequestSize } from "../domain/token-counter.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { type Claimed, type LaneClaim, upcoming } from "../store/claim.ts";
-import { readRows } from "../store/rows.ts";
+import type { Claimed, LaneClaim } from "../store/claim.ts";
 import type { Lane } from "./lane-book.ts";
+import type { NextRuns } from "./next-runs.ts";
 import type { Called } from "./outcome.ts";
 import type { Upstream } from "./sites.ts";
 import type { Texts } from "./texts.ts";
@@ -40,16 +40,18 @@ const NO_GATES: readonly Gate[] = [];
  * tokens of a request are counted only if tokens are limited, before it is claimed.
  */
 export function createPacing(
-  { client, writer, clock, tokens }: Pick<Context, "client" | "writer" | "clock" | "tokens">,
+  { clock, tokens }: Pick<Context, "clock" | "tokens">,
   upstreams: Upstreams,
   texts: Texts,
+  nextRuns: NextRuns,
 ) {
   const costs = new BoundedMap<number, Cost>(COSTS_REMEMBERED);
   let turn = 0;
 
   /** The expected costs of the next runs of a lane, in the order of the claim. */
   async function peek(lane: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
-    const next = await readUpcoming(lane, limit);
+    const rows = await nextRuns.read(lane, limit, texts.bytesFor(limit, 1));
+    const next = await texts.bodiesOf(rows);
     const known = next.map(({ task }) => costs.get(task));
     const unknown = next.filter((_, i) => !known[i]);
     const { model } = upstream;
@@ -60,17 +62,6 @@ export function createPacing(
     const found = sizes.map((size) => costOf(upstream, lane.lane, size));
     for (const [i, cost] of found.entries()) costs.set(unknown[i]?.task ?? 0, cost);
     return known.flatMap((cost) => cost ?? found.shift() ?? []);
-  }
-
-  /** Rows that were announced may not be committed yet, so they are read after the pending writes. */
-  async function readUpcoming(lane: Lane, limit: number) {
-    const query = upcoming({ ...lane, limit }, texts.bytesFor(limit, 1));
-    const rows = await readRows(client, query);
-    if (rows.length === limit) return texts.bodiesOf(rows);
-    const said = lane.ready;
-    const all = (await writer.write({ query })).query.rows;
-    if (all.length < limit) lane.ready -= Math.max(0, said - all.length);
-    return texts.bodiesOf(all);
   }
 
   /** How many of the next `limit` runs of a lane fit into the remaining tokens. */

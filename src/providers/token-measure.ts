@@ -1,5 +1,5 @@
 import { tierOf } from "../domain/flex.ts";
-import type { Measurable, RequestSize } from "../domain/token-counter.ts";
+import { maxTokensOf, type Measurable, type RequestSize } from "../domain/token-counter.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countPromptTokens } from "./tokens.ts";
 
@@ -19,12 +19,4 @@ export async function measureAll({ id, requests }: ToMeasure): Promise<Measured>
     });
   }
   return { id, sizes };
-}
-
-function maxTokensOf(body: JsonObject): number | null {
-  for (const key of ["max_completion_tokens", "max_tokens", "max_output_tokens"]) {
-    const value = body[key];
-    if (typeof value === "number" && value >= 0) return value;
-  }
-  return null;
 }

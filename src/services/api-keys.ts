@@ -7,7 +7,7 @@ import { newId } from "../lib/ids.ts";
 import { randomSecret } from "../lib/secrets.ts";
 import { withoutUndefined } from "../lib/without-undefined.ts";
 import * as store from "../store/api-keys.ts";
-import { holdSpent, pauseSpent, releaseHeld } from "../store/budgets.ts";
+import { holdSpent, pauseSpent, releaseHeld, reserveRunning } from "../store/budgets.ts";
 import { moveSingles } from "../store/queue.ts";
 import { watchBudgets } from "./budgets.ts";
 
@@ -86,6 +86,7 @@ export async function updateKey(
       ? {}
       : {
           moved: moveSingles({ keyId: id }),
+          reserved: reserveRunning(id),
           released: releaseHeld(id, now),
           spent: pauseSpent([], [key.seq], now),
           held: holdSpent([key.seq], now),

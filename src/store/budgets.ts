@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { PRICE_UNKNOWN, type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
-import { CAP_IS_SPENT, IS_LIMITED } from "./room.ts";
+import { CAP_IS_SPENT, IS_LIMITED, reservation } from "./room.ts";
 import type { Which } from "./which.ts";
 
 /** The UTC month of a time, in the format of `api_key_usage`. */
@@ -181,6 +181,16 @@ export function releaseHeld(keyId: string, now: number): Statement {
               SELECT k.seq FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
               WHERE k.id = ? AND coalesce(u.cost_usd < k.monthly_budget_usd, TRUE))`,
     args: [nextMonth(now), monthOf(now), keyId],
+  };
+}
+
+/** Reserves the possible cost of a key's calls in flight that started before it had a budget. */
+export function reserveRunning(keyId: string): Statement {
+  return {
+    sql: `UPDATE queue SET reserved_usd = ${reservation("queue.payer", "NULL")}
+          WHERE payer = (SELECT seq FROM api_keys WHERE id = ?) AND owner IS NOT NULL
+            AND reserved_usd = 0 AND NOT is_dry_run`,
+    args: [keyId],
   };
 }
 

@@ -3,15 +3,24 @@ import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
 import { addTallies, type Tally } from "./rollups.ts";
 import { reservation, withinBudget } from "./room.ts";
 
+/** A live call, and what it may cost at least. */
+export type LiveReservation = { payer: number; node: number; usd: number };
+
+/** As long as no call of the key has cost anything, this is `NULL`, so that the whole budget is reserved. */
+const DEAREST_OR_THIS = "max(k.dearest_usd, ?)";
+
 /**
  * Reserves what a live call may cost, by the rule of `room.ts`. Has a row if the budget of the payer has room for it.
  */
-export function reserveLive(payer: number, node: number, now: number): Statement<{ seq: number }> {
+export function reserveLive(
+  { payer, node, usd }: LiveReservation,
+  now: number,
+): Statement<{ seq: number }> {
   return {
     sql: `INSERT INTO live_calls (node, payer, usd)
-          SELECT ?, ?, ${reservation("?", "NULL")}
-          WHERE ${withinBudget("?", "NULL")} >= 1 RETURNING seq`,
-    args: [node, payer, payer, monthOf(now), payer],
+          SELECT ?, ?, ${reservation("?", DEAREST_OR_THIS)}
+          WHERE ${withinBudget("?", DEAREST_OR_THIS)} >= 1 RETURNING seq`,
+    args: [node, payer, usd, payer, usd, monthOf(now), payer],
   };
 }
 

@@ -8,7 +8,8 @@ import { storedAnswer } from "./base-answers.ts";
 /*
  * How many calls may start under a cap or a budget. A call is assumed to cost what the dearest one did so
  * far. As long as none has cost anything, calls run one at a time; and because the next one may
- * be dearer than all before, at most one more call is in flight than have ended.
+ * be dearer than all before, at most one more call is in flight than have ended. Where that is likely, it goes alone
+ * (`engine/unproven.ts`).
  *
  *   `maxCostUsd` of a batch     pays for the calls of its tasks, however they are executed. One starts where
  *                               what is left pays for it and all that are under way.

@@ -51,9 +51,11 @@ describe("a batch that is created under an id that tasks named earlier", () => {
   test("keeps the answer to the same request, and its cost", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
-    await app.post("/tasks?execute=true", { id: "x1", batchId: "bb", prompt: "a" });
+    const asked = { id: "x1", batchId: "bb", prompt: "a", model: "gpt-4" };
+    await app.post("/tasks?execute=true", asked);
     const before = await app.ended("x1");
-    expect((await app.post("/batches", { id: "bb", tasks: filled })).status).toBe(201);
+    const config = { model: "gpt-4" };
+    expect((await app.post("/batches", { id: "bb", tasks: filled, config })).status).toBe(201);
     expect((await app.get("/tasks/x1")).body.data).toMatchObject({
       status: "completed",
       result: { content: before.result.content },
@@ -61,6 +63,8 @@ describe("a batch that is created under an id that tasks named earlier", () => {
     await app.post("/batches/bb/execute");
     const batch = await app.finished("bb");
     expect(batch.progress).toMatchObject({ total: 2, completed: 2 });
+    expect(batch.usage).toMatchObject({ promptTokens: 20, completionTokens: 10 });
+    expect(batch.costUsd).toBeCloseTo(2 * before.result.costUsd, 9);
     expect(provider.counts).toEqual(
       new Map([
         ["a", 1],
@@ -75,13 +79,18 @@ describe("a batch that is created under an id that tasks named earlier", () => {
     await using app = await startServer(provider.env);
     await app.post("/tasks?execute=true", { id: "x1", batchId: "bb", prompt: "other" });
     await app.ended("x1");
+    // Nor does the answer of a dry run count.
+    await app.post("/tasks", { id: "x2", batchId: "bb", prompt: "b" });
+    await app.post("/tasks/x2/execute", { isDryRun: true });
+    await app.ended("x2");
     await app.post("/batches", { id: "bb", tasks: filled });
-    expect((await app.get("/tasks/x1")).body.data.status).toBe("pending");
+    for (const id of ["x1", "x2"])
+      expect((await app.get(`/tasks/${id}`)).body.data.status).toBe("pending");
     await app.post("/batches/bb/execute");
     await app.finished("bb");
     const { executions } = (await app.get("/tasks/x1/executions")).body.data;
     expect(executions).toHaveLength(2);
-    expect(provider.counts.get("a")).toBe(1);
+    expect([provider.counts.get("a"), provider.counts.get("b")]).toEqual([1, 1]);
     expect(await app.differences()).toEqual([]);
   });
 });
@@ -104,13 +113,18 @@ describe("after the clock was set back", () => {
 
   test("a provider with limits keeps its pace, and retries run when they are due", async () => {
     await using provider = await startProvider(({ earlier, prompt }, response) =>
-      prompt === "p0" && earlier === 0 ? fail(response, 503) : undefined,
+      prompt === "p0" && earlier === 0
+        ? fail(response, 503, {}, { "retry-after-ms": "300" })
+        : undefined,
     );
     await using app = await startServer({ ...provider.env, PROVIDER_RPM: "1200" });
     const tasks = Array.from({ length: 60 }, (_, i) => ({ prompt: `p${i}` }));
     await app.post("/batches", { id: "w", tasks });
     await app.post("/batches/w/execute");
-    await until(() => provider.requests.length > 5 || undefined);
+    await until(async () => {
+      const { rows } = await app.ctx.client.execute("SELECT task FROM queue WHERE run_at > 0");
+      return rows.length === 1 || undefined;
+    });
     app.ctx.clock.now = () => Date.now() - 3_600_000;
     expect((await app.finished("w")).progress.completed).toBe(60);
   });

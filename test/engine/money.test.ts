@@ -92,6 +92,25 @@ describe("a cap", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("holds when long requests follow short ones, which say nothing of their cost", async () => {
+    const isLong = ({ prompt }: { prompt: string }) => prompt.length > 1000;
+    await using provider = await startProvider((request) =>
+      isLong(request) ? dear(request) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "100" });
+    const long = many(50).map(({ prompt }) => ({ prompt: `${prompt} ${"word ".repeat(2000)}` }));
+    await app.post("/batches", {
+      id: "b",
+      tasks: [...many(50), ...long],
+      config: { model: "gpt-4", maxCostUsd: 3.5 },
+    });
+    await app.post("/batches/b/execute");
+    const batch = await paused(app, "b");
+    expect(batch.pauseReason.code).toBe("max_cost_reached");
+    expect(provider.requests.filter(isLong)).toHaveLength(3);
+    expect(batch.costUsd).toBeLessThanOrEqual(3.5);
+  });
+
   test("counts the costs of failed attempts", async () => {
     await using provider = await startProvider(async (request) => {
       const { choices, ...answer } = await dear(request);
@@ -194,6 +213,62 @@ describe("a key's budget", () => {
     expect(provider.requests).toHaveLength(4);
   });
 
+  test("holds when a model is called that is more expensive than all before", async () => {
+    const isDear = ({ body }: { body: Json }) => body.model === "gpt-4";
+    await using provider = await startProvider((request) =>
+      isDear(request) ? dear(request) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "100" });
+    const key = await givenKey(app, { monthlyBudgetUsd: 3.5 });
+    await key.post("/batches", { id: "b", tasks: many(50), config: { model: "gpt-4o-mini" } });
+    await key.post("/batches/b/execute");
+    await app.finished("b");
+    await Promise.all(
+      many(50, { model: "gpt-4" }).map((task) => key.post("/tasks?execute=true", task)),
+    );
+    await until(async () => (await key.spent()) > 3.5 || undefined);
+    // As above, one call may cost more than is left.
+    expect(provider.requests.filter(isDear)).toHaveLength(4);
+
+    await app.patch(`/api-keys/${key.id}`, { monthlyBudgetUsd: null });
+    const other = await givenKey(app, { monthlyBudgetUsd: 3.5 });
+    const call = (model: string) =>
+      other.post(`${app.url}/v1/chat/completions`, {
+        model,
+        max_tokens: 17_000,
+        messages: [{ role: "user", content: "live" }],
+      });
+    for (let i = 0; i < 5; i++) expect((await call("gpt-4o-mini")).status).toBe(200);
+    await until(async () => (await other.spent()) > 0 || undefined);
+    const live = await Promise.all(many(50).map(() => call("gpt-4")));
+    expect(live.filter(({ status }) => status === 200)).toHaveLength(4);
+    expect(await other.spent()).toBeLessThan(4.1);
+  });
+
+  test("that is set while calls are in flight leaves room for them", async () => {
+    const [early, late] = [gate(), gate()];
+    await using provider = await startProvider(async (request) => {
+      await (provider.requests.length <= 4 ? early.opened : late.opened);
+      return dear(request);
+    });
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "20" });
+    const key = await givenKey(app);
+    const tasks = many(4, { model: "gpt-4" });
+    await Promise.all(tasks.map((task) => key.post("/tasks?execute=true", task)));
+    await until(() => provider.requests.length === 4 || undefined);
+    await app.patch(`/api-keys/${key.id}`, { monthlyBudgetUsd: 5.5 });
+    late.open();
+    await Promise.all(
+      many(10, { model: "gpt-4" }).map((task) => key.post("/tasks?execute=true", task)),
+    );
+    await app.post("/tasks?execute=true", { id: "other", prompt: "x" });
+    await app.ended("other");
+    expect(provider.requests).toHaveLength(4 + 1);
+    early.open();
+    await until(async () => (await key.spent()) > 5.5 || undefined);
+    expect(provider.requests).toHaveLength(6 + 1);
+  });
+
   test("that is spent pauses every batch of the key, and resume says why it is refused", async () => {
     const opened = gate();
     await using provider = await startProvider(async (request) => {
@@ -235,8 +310,10 @@ describe("a key's budget", () => {
     });
   });
 
-  test("is not charged if another key executes its tasks; that key's budget is", async () => {
-    await using provider = await startProvider(dear);
+  test("is not charged if another key executes or retries its tasks; that key's budget is", async () => {
+    await using provider = await startProvider((request, response) =>
+      request.prompt === "once" && request.earlier === 0 ? fail(response, 400) : dear(request),
+    );
     await using app = await startServer(provider.env);
     const owner = await givenKey(app, { monthlyBudgetUsd: 2 });
     const other = await givenKey(app);
@@ -252,6 +329,18 @@ describe("a key's budget", () => {
     expect(await other.spent()).toBeCloseTo(10, 3);
     const { byKey } = (await app.get("/metrics/tasks?period=hour")).body.data;
     expect(byKey.find(({ keyId }: Json) => keyId === other.id).completed).toBe(10);
+
+    const rich = await givenKey(app);
+    await rich.post("/batches", {
+      id: "c",
+      tasks: [{ prompt: "once" }],
+      config: { model: "gpt-4" },
+    });
+    await rich.post("/batches/c/execute");
+    await app.finished("c");
+    await other.post("/batches/c/retry");
+    await until(async () => (await other.spent()) > 10.5 || undefined);
+    expect(await rich.spent()).toBe(0);
   });
 
   test("that has no room at present delays no other key, however many tasks are queued for it", async () => {

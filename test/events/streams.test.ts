@@ -1,10 +1,12 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 
+import type { InStatement } from "@libsql/client";
+
 import { createEventHub } from "../../src/services/event-hub.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
-import { startProvider } from "../support/provider.ts";
-import { client, type Json, startServer, until } from "../support/server.ts";
+import { gate, startProvider } from "../support/provider.ts";
+import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
 setDefaultTimeout(60_000);
@@ -265,6 +267,59 @@ describe("the stream of a batch", () => {
       headers: { "last-event-id": String(brief.lastId()) },
     });
     expect(over.status).toBe(204);
+  });
+});
+
+describe("the reader of the log", () => {
+  /** Passes reads of the event log through `on`. */
+  function intercept(
+    app: TestServer,
+    on: (sql: string, read: () => Promise<Json>) => Promise<Json>,
+  ) {
+    const execute = app.ctx.client.execute.bind(app.ctx.client);
+    const through: typeof execute = (statement: InStatement) => {
+      const sql = typeof statement === "string" ? statement : statement.sql;
+      const read = () => execute(statement);
+      return sql.includes("FROM events") ? on(sql, read) : read();
+    };
+    app.ctx.client.execute = through;
+    return () => (app.ctx.client.execute = execute);
+  }
+
+  test("counts no stream whose first read has failed, and opens the next one", async () => {
+    await using app = await startServer();
+    const restore = intercept(app, () => Promise.reject(new Error("the database is away")));
+    for (let i = 0; i < 2; i++)
+      expect((await app.get("/events")).status).toBeGreaterThanOrEqual(500);
+    restore();
+    expect(app.runner.hub.size()).toBe(0);
+    await using stream = await follow(app.url, "/events");
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await stream.until("task.created");
+  });
+
+  test("does not move back if a read ends after it has slept and woken", async () => {
+    await using app = await startServer();
+    const first = await follow(app.url, "/events");
+    const [held, released] = [gate(), gate()];
+    const restore = intercept(app, async (sql, read) => {
+      const page = await read();
+      if (!sql.includes("LIMIT") || page.rows.length === 0) return page;
+      held.open();
+      await released.opened;
+      return page;
+    });
+    await app.post("/tasks", { id: "a", prompt: "x" });
+    await held.opened;
+    restore();
+    await first.close();
+    await until(() => app.runner.hub.size() === 0 || undefined);
+    await app.post("/tasks", { id: "b", prompt: "x" });
+    await using second = await follow(app.url, "/events");
+    released.open();
+    await app.post("/tasks", { id: "c", prompt: "x" });
+    await second.until("task.created");
+    expect(second.reported.map(({ data }) => data.data.taskId)).toEqual(["c"]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { fail, startProvider } from "../support/provider.ts";
+import { fail, hang, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 /** A provider whose answers wait until the gate is opened. */
@@ -154,6 +154,25 @@ describe("retrying", () => {
     for (const { prompt } of provider.requests)
       expect(provider.counts.get(prompt)).toBe(Number(prompt.slice(1)) % 2 === 0 ? 2 : 1);
     expect(await app.differences()).toEqual([]);
+  });
+
+  test("estimates its end from the tasks that run again", async () => {
+    await using provider = await startProvider(({ prompt, earlier }, response) => {
+      if (!prompt.startsWith("bad")) return undefined;
+      if (earlier === 0) return fail(response, 400);
+      return prompt === "bad0" ? undefined : hang();
+    });
+    await using app = await startServer(provider.env);
+    await app.post("/batches", { id: "b", tasks: [...prompts(16), ...prompts(4, "bad")] });
+    await app.post("/batches/b/execute");
+    expect((await app.finished("b")).progress).toMatchObject({ completed: 16, failed: 4 });
+    let now = Date.now();
+    app.ctx.clock.now = () => now;
+    await app.post("/batches/b/retry");
+    await until(async () => (await progress(app, "b")).progress.completed === 17);
+    now += 100_000;
+    const { estimatedCompletionAt } = await progress(app, "b");
+    expect(Date.parse(estimatedCompletionAt) - now).toBe(3 * 100_000);
   });
 
   test("may fail again", async () => {

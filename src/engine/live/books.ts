@@ -113,13 +113,16 @@ export function createLiveBooks(ctx: Context) {
   }
 
   return {
-    /** Reserves the possible cost of a call of a key with a budget. Throws `QUOTA_EXCEEDED` if nothing is left. */
-    async reserve(payer: number, signal: AbortSignal): Promise<number> {
+    /**
+     * Reserves the possible cost of a call of a key with a budget, at least `usd`. Throws `QUOTA_EXCEEDED` if nothing is
+     * left.
+     */
+    async reserve(payer: number, usd: number, signal: AbortSignal): Promise<number> {
       const until = ctx.clock.monotonic() + ctx.config.liveMaxWaitMs;
       for (let attempt = 0; ; attempt++) {
         await requireBudget(ctx, payer);
-        const now = ctx.clock.now();
-        const { made } = await ctx.writer.write({ made: reserveLive(payer, ctx.live.node, now) });
+        const wanted = { payer, node: ctx.live.node, usd };
+        const { made } = await ctx.writer.write({ made: reserveLive(wanted, ctx.clock.now()) });
         const [row] = made.rows;
         if (row) {
           held.add(row.seq);

@@ -73,7 +73,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   const turns = createTurns(ctx, upstreams);
   const records = createRecords(ctx);
   const unmetered = createUnmetered();
-  const reserving = createReserving({ upstreams, books, unmetered });
+  const reserving = createReserving(ctx, { upstreams, books, unmetered });
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
