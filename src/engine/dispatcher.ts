@@ -14,7 +14,7 @@ import { toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
-import { createLaneBook } from "./lane-book.ts";
+import { createLaneBook, type Lane } from "./lane-book.ts";
 import { createLinger, sharedWindow } from "./linger.ts";
 import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
@@ -226,13 +226,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     pacing.open(lanes, now);
     unproven.open(lanes);
     const starts = shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED);
-    for (const [lane, wanted] of starts) {
+    const fitting = [...starts].map(async ([lane, wanted]): Promise<[Lane, number]> => {
       const limit = await unproven.fit(lane, wanted);
-      starts.set(lane, limit);
       // Other lanes may use the slots.
       if (limit < wanted) nudge();
-    }
-    return pacing.fit(starts, lanes);
+      return [lane, limit];
+    });
+    return pacing.fit(new Map(await Promise.all(fitting)), lanes);
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {
