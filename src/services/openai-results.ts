@@ -3,6 +3,7 @@ import { RESULT_PARTS, type ResultPart } from "../domain/openai-batch.ts";
 import { resultLine } from "../domain/openai-result.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { escapeLineEnds } from "../lib/json.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { noteBytes } from "../store/openai-files.ts";
 import { pagesOf } from "./results.ts";
@@ -62,7 +63,8 @@ export async function* readResultFile(
 ): AsyncGenerator<string> {
   const hasExpired = batch.expiredAt !== null;
   const pages = pagesOf(ctx, batch, part === "output" ? "completed" : "unanswered");
-  for await (const rows of pages) yield rows.map((row) => resultLine(row, hasExpired)).join("");
+  for await (const rows of pages)
+    yield escapeLineEnds(rows.map((row) => resultLine(row, hasExpired)).join(""));
 }
 
 /** A tag that changes with the content; `null` while the batch has not ended. */

@@ -335,6 +335,20 @@ describe("a batch through the SDK", () => {
     expect(refused.headers?.get("x-should-retry")).toBe("false");
   });
 
+  test("has one line for each answer also for readers that break lines at other characters than a line feed", async () => {
+    const said = "one\u2028two\u2029three\u0085four";
+    provider.state.behave = ({ body }) => chatAnswer({ prompt: said, body });
+    const { id } = await start([line("1"), line("2")]);
+    const { output_file_id: output = "" } = await ended(id);
+    const text = await (await openai.files.content(output)).text();
+    const native = (await app.get(`/batches/${id}/results?format=jsonl`)).text;
+    for (const lines of [text, native].map((one) => one.split(/[\n\u0085\u2028\u2029]/)))
+      expect(lines).toHaveLength(3);
+    const [first] = await linesOf(output);
+    expect(first.response.body.choices[0].message.content).toBe(`re: ${said}`);
+    expect(JSON.parse(native.split("\n")[0] ?? "").result).toBe(`re: ${said}`);
+  });
+
   test("has no files any more once its results are deleted", async () => {
     provider.state.behave = () => undefined;
     const { id } = await start([line("1")]);
