@@ -200,3 +200,33 @@ test("a batch is finalizing while its output file of /api/v1 is written, and com
   expect(batch.completed_at).toBeGreaterThanOrEqual(batch.finalizing_at ?? Infinity);
   expect(await idsIn(batch.output_file_id)).toEqual(["one", "two"]);
 });
+
+test("a batch fails if its file is deleted before or while it is checked, and says so", async () => {
+  const { fileStore } = app.ctx;
+  for (const when of ["before", "while"] as const) {
+    const input = await upload(["one"]);
+    app.ctx.fileStore = {
+      ...fileStore,
+      async toDisk(name) {
+        if (when === "before") await openai.files.delete(input);
+        const file = await fileStore.toDisk(name);
+        if (when === "while") await openai.files.delete(input);
+        return file;
+      },
+    };
+    const { id } = await openai.batches.create({
+      input_file_id: input,
+      endpoint: CHAT,
+      completion_window: "24h",
+    });
+    const batch = await reaches(id, ({ status }) => status !== "validating");
+    expect(batch).toMatchObject({
+      status: "failed",
+      input_file_id: input,
+      request_counts: { total: 0, completed: 0, failed: 0 },
+      errors: { data: [{ code: "file_not_found", line: null, param: null }] },
+    });
+    expect(batch.failed_at).toBeGreaterThanOrEqual(batch.created_at);
+  }
+  app.ctx.fileStore = fileStore;
+});
