@@ -18,6 +18,7 @@ import {
   expiryOf,
   findNamedResult,
   findResultFile,
+  knownSize,
   type ResultFile,
   resultFileId,
   resultParts,
@@ -166,7 +167,7 @@ async function results(ctx: Context, query: FileQuery): Promise<Entry[]> {
         isResult: true,
         seq: batch.seq,
         part: numberOf(part),
-        isCounting: batch.openAi?.bytes?.[part] === undefined,
+        isCounting: knownSize({ batch, part }) === undefined,
         describe: () => describeResult(ctx, { batch, part }),
       });
   return entries;

@@ -79,14 +79,15 @@ function after(
   return { where: `${time} ${beyond}${isBehind ? "=" : ""} ?`, args: [place.at] };
 }
 
-/** Stores the size of a result file, if its batch has not changed since it was counted. */
-export function noteBytes(
+/** Stores the size of a result file, if its batch has not changed since it was counted. It holds until the next change. */
+export function noteSize(
   { seq, run, updatedAt }: { seq: number; run: number; updatedAt: number },
   part: string,
   bytes: number,
 ): Statement {
   return {
-    sql: `UPDATE batches SET open_ai = json_set(json_insert(open_ai, '$.bytes', json('{}')), '$.bytes.' || ?, ?)
+    sql: `UPDATE batches SET open_ai = json_set(json_insert(open_ai, '$.sizes', json('{}')),
+              '$.sizes.' || ?, json_object('run', run, 'updatedAt', updated_at, 'bytes', ?))
           WHERE seq = ? AND run = ? AND updated_at = ? AND completed_at IS NOT NULL AND open_ai IS NOT NULL`,
     args: [part, bytes, seq, run, updatedAt],
   };
