@@ -145,7 +145,10 @@ function compare(a: Place, b: Place): number {
 }
 
 async function uploads(ctx: Context, query: FileQuery, purpose?: string): Promise<Entry[]> {
-  const rows = await readRows(ctx.reads.client, listUploads(query, purpose));
+  const rows = await readRows(
+    ctx.reads.client,
+    listUploads(query, { purpose, now: ctx.clock.now() }),
+  );
   return rows.map(({ seq, at, ...row }) => ({
     id: row.id,
     at,

@@ -32,14 +32,18 @@ export type UploadRow = {
   expiresAt: number | null;
 };
 
-export function listUploads(query: FileQuery, purpose: string | undefined): Statement<UploadRow> {
+/** Those that have not expired at `now`. */
+export function listUploads(
+  query: FileQuery,
+  { purpose, now }: { purpose: string | undefined; now: number },
+): Statement<UploadRow> {
   const beyond = after(query, { time: "created_at", isResult: false });
   const which = purpose === undefined ? "" : ` AND ${PURPOSE} = ?`;
   return {
     sql: `SELECT seq, id, name, bytes, ${PURPOSE} AS purpose, created_at AS at, expires_at AS expiresAt
-          FROM files WHERE ${beyond.where}${which}
+          FROM files WHERE ${beyond.where} AND (expires_at IS NULL OR expires_at > ?)${which}
           ORDER BY created_at ${query.order}, seq ${query.order} LIMIT ?`,
-    args: [...beyond.args, ...(purpose === undefined ? [] : [purpose]), query.limit],
+    args: [...beyond.args, now, ...(purpose === undefined ? [] : [purpose]), query.limit],
   };
 }
 

@@ -371,6 +371,17 @@ describe("a batch through the SDK", () => {
     expect(await linesOf(batch.output_file_id)).toHaveLength(2);
   });
 
+  test("can be deleted while the batches are listed", async () => {
+    provider.state.behave = () => undefined;
+    const made = new Set<string>();
+    for (const id of ["1", "2", "3"]) made.add((await ended((await start([line(id)])).id)).id);
+    for await (const { id } of openai.batches.list({ limit: 1 })) {
+      if (made.delete(id)) expect((await app.del(`/batches/${id}`)).status).toBe(200);
+      if (made.size === 0) break;
+    }
+    expect(made.size).toBe(0);
+  });
+
   test("has another tag and size for its output after one of its tasks has run again", async () => {
     let count = 0;
     provider.state.behave = ({ prompt, body }, response) =>
