@@ -21,7 +21,7 @@ beforeAll(async () => {
     if (prompt === "second") await second.opened;
     return prompt === "third" ? hang() : undefined;
   });
-  app = await startServer(provider.env);
+  app = await startServer({ ...provider.env, MAX_BATCH_BYTES: "20000" });
   openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
 });
 beforeEach(() => {
@@ -37,7 +37,7 @@ const CHAT = "/v1/chat/completions";
 async function upload(prompts: string[]): Promise<string> {
   const lines = prompts.map((prompt) =>
     JSON.stringify({
-      custom_id: prompt,
+      custom_id: prompt.slice(0, 100),
       method: "POST",
       url: CHAT,
       body: { model: "gpt-4o-mini", messages: [{ role: "user", content: prompt }] },
@@ -229,4 +229,16 @@ test("a batch fails if its file is deleted before or while it is checked, and sa
     expect(batch.failed_at).toBeGreaterThanOrEqual(batch.created_at);
   }
   app.ctx.fileStore = fileStore;
+});
+
+test("a batch whose requests take more than the server allows fails as a whole", async () => {
+  const { id } = await openai.batches.create({
+    input_file_id: await upload(["x".repeat(20_000)]),
+    endpoint: CHAT,
+    completion_window: "24h",
+  });
+  const { errors } = await reaches(id, has("failed"));
+  expect(errors?.data).toMatchObject([
+    { code: "invalid_request", line: null, message: expect.stringContaining("MAX_BATCH_BYTES") },
+  ]);
 });
