@@ -39,7 +39,11 @@ while batch.status not in ("completed", "failed", "expired", "cancelled"):
 print(batch.status, batch.request_counts)
 for error in (batch.errors and batch.errors.data) or []:
     print(error.line, error.message)
-if batch.output_file_id:
-    for line in client.files.content(batch.output_file_id).text.splitlines():
-        answer = json.loads(line)
-        print(answer["custom_id"], answer["response"]["body"]["choices"][0]["message"]["content"])
+for file_id in (batch.output_file_id, batch.error_file_id):
+    for line in client.files.content(file_id).text.splitlines() if file_id else []:
+        result = json.loads(line)
+        body = result["response"]["body"] if result["response"] else {}
+        if "choices" in body:
+            print(result["custom_id"], body["choices"][0]["message"]["content"])
+        else:
+            print(result["custom_id"], body.get("error") or result["error"])

@@ -34,10 +34,10 @@ while (!["completed", "failed", "expired", "cancelled"].includes(batch.status)) 
 }
 console.log(batch.status, batch.request_counts);
 for (const error of batch.errors?.data ?? []) console.error(error.line, error.message);
-if (batch.output_file_id) {
-  const output = await (await openai.files.content(batch.output_file_id)).text();
-  for (const line of output.trimEnd().split("\n")) {
-    const { custom_id: id, response } = JSON.parse(line);
-    console.log(id, response.body.choices[0].message.content);
+for (const file of [batch.output_file_id, batch.error_file_id]) {
+  const text = file ? await (await openai.files.content(file)).text() : "";
+  for (const line of text.split("\n").filter(Boolean)) {
+    const { custom_id: id, response, error } = JSON.parse(line);
+    console.log(id, response?.body.choices?.[0].message.content ?? response?.body.error ?? error);
   }
 }

@@ -38,14 +38,18 @@ const LONGEST_REASON = 200;
 /** Compiling a schema takes milliseconds, and a batch has one. */
 const SCHEMAS_REMEMBERED = 100;
 
-/** The code that runs in the thread that checks answers. */
-export function createAnswerCheck(): (question: ToCheck) => Checked {
+/** The code that runs in the thread that checks answers. Each schema is compiled once, also one that is refused. */
+export function createAnswerCheck(
+  compile: typeof compileSchema = compileSchema,
+): (question: ToCheck) => Checked {
   const compiled = new BoundedMap<string, CheckJson | SchemaError>(SCHEMAS_REMEMBERED);
 
   function checkFor(schema: JsonObject): CheckJson | SchemaError {
     const name = JSON.stringify(schema);
-    let known = compiled.get(name);
-    if (!known) compiled.set(name, (known = tryToCompile(schema)));
+    const known = compiled.get(name) ?? orError(() => compile(schema));
+    // The map forgets the oldest entry, which must not be one that is in use.
+    compiled.delete(name);
+    compiled.set(name, known);
     return known;
   }
 
@@ -75,9 +79,9 @@ export function createAnswerCheck(): (question: ToCheck) => Checked {
   };
 }
 
-function tryToCompile(schema: JsonObject): CheckJson | SchemaError {
+function orError(compile: () => CheckJson): CheckJson | SchemaError {
   try {
-    return compileSchema(schema);
+    return compile();
   } catch (error) {
     if (error instanceof SchemaError) return error;
     throw error;

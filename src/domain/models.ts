@@ -25,7 +25,12 @@ function toRegExp(pattern: string): RegExp {
 }
 
 /** A model that a provider lists. */
-export type ListedModel = { id: string; contextSize: number | null };
+export type ListedModel = {
+  id: string;
+  contextSize: number | null;
+  /** When the model was made, in Unix seconds, if the list says so. */
+  created: number | null;
+};
 
 /** The models that tasks may name. */
 export type ModelCatalogue = {

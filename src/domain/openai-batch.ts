@@ -9,8 +9,8 @@ export type OpenAiTerms = {
   outputSeconds?: number;
   /** Files of results that were deleted. */
   gone?: ResultPart[];
-  /** The sizes of those files, once counted. */
-  bytes?: Partial<Record<ResultPart, number>>;
+  /** The sizes of those files, once counted, and the state of the batch that they belong to. */
+  sizes?: Partial<Record<ResultPart, { run: number; updatedAt: number; bytes: number }>>;
 };
 
 /** The two result files: answers, and requests that failed or were never sent. */

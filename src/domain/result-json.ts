@@ -1,5 +1,5 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { isJsonObject, parseJson } from "../lib/json.ts";
+import { escapeLineEnds, isJsonObject, parseJson } from "../lib/json.ts";
 import type { Answer } from "./answer.ts";
 import { columnNames } from "./columns.ts";
 import { answerOf, finishReasonOf, parsedOf, type ResultSource } from "./result-row.ts";
@@ -14,7 +14,7 @@ export function jsonLine({ columns }: { columns: string[] | null }): (row: Resul
     const added = Object.entries(resultMembers(row, names.has("id"))).map(
       ([name, value]) => `${JSON.stringify(nameFor(name, names))}:${JSON.stringify(value)}`,
     );
-    return `{${text}${text === "" ? "" : ","}${added.join(",")}}`;
+    return `{${text}${text === "" ? "" : ","}${escapeLineEnds(added.join(","))}}`;
   };
 }
 

@@ -16,19 +16,20 @@ const [LINE_FEED, CARRIAGE_RETURN, QUOTE] = [0x0a, 0x0d, 0x22];
  * The records of a CSV file (RFC 4180; CR, LF and CRLF may be mixed between records), the header first. Records that end
  * in the same piece of the file come together. A BOM and a `sep=` line are skipped. Rows may be ragged, and a blank line
  * is a row of one empty cell: the caller decides what to do about them. Throws `TextFileError` if the file is not valid
- * text or its quoting is broken.
+ * text or its quoting is broken; `nameOf` gives the name of a column, by its index.
  */
 export async function* readCsv(
   files: FileSystem,
   file: TextFile,
   { delimiter, hasSepLine }: CsvDialect,
+  nameOf: NameOf = () => undefined,
 ): AsyncGenerator<string[][]> {
   const splitter = new RecordSplitter();
   let isSepLine = hasSepLine;
   let linesBefore = 0;
   const read = ({ text, isQuoted }: Records): string[][] => {
     const records = isQuoted
-      ? parseQuoted(text, delimiter, linesBefore)
+      ? parseQuoted(text, delimiter, { linesBefore, nameOf })
       : linesOf(text).map((line) => line.split(delimiter));
     linesBefore += isQuoted ? linesOf(text).length : records.length;
     if (isSepLine && records.length > 0) {
@@ -41,10 +42,40 @@ export async function* readCsv(
   for await (const text of texts) {
     yield read(splitter.take(text));
     if (splitter.heldLength <= LONG_RECORD) continue;
-    yield* parseAsItComes(splitter.end().text, texts, { delimiter, linesBefore });
+    yield* parseAsItComes(splitter.end().text, texts, { delimiter, linesBefore, nameOf });
     return;
   }
   yield read(splitter.end());
+}
+
+type NameOf = (column: number) => string | undefined;
+
+/** The most blank rows above a header that is read only for an error. */
+const MOST_BLANK = 20;
+
+/** The header in the beginning of a file: the row with a number, else the first that is not blank. Empty if not found. */
+export function headerIn(
+  start: string,
+  { delimiter, hasSepLine }: CsvDialect,
+  row: number | undefined,
+): string[] {
+  const above = hasSepLine ? 1 : 0;
+  const [from, to] = [row ?? 1, row ?? MOST_BLANK];
+  for (let number = from; number <= to; number++) {
+    const record = recordAt(start, delimiter, above + number);
+    if (!record) break;
+    if (record.some((cell) => cell.trim() !== "")) return record;
+  }
+  return [];
+}
+
+function recordAt(text: string, delimiter: string, number: number): string[] | undefined {
+  try {
+    return parse(text, { ...OPTIONS, bom: true, delimiter, to: number })[number - 1];
+  } catch (error) {
+    if (error instanceof CsvError) return undefined;
+    throw error;
+  }
 }
 
 /** Whole records, each with its line end. `isQuoted`: at least one of them contains a quote. */
@@ -130,12 +161,16 @@ const OPTIONS = {
   max_record_size: MAX_RECORD_BYTES,
 };
 
-function parseQuoted(text: string, delimiter: string, linesBefore: number): string[][] {
+function parseQuoted(
+  text: string,
+  delimiter: string,
+  { linesBefore, nameOf }: Omit<Place, "recordAt">,
+): string[][] {
   try {
     return parse(text, { ...OPTIONS, delimiter });
   } catch (error) {
     // A quote that is never closed holds back the record that it is in, so that the text is this record.
-    throw asRefusal(error, { linesBefore, recordAt: linesBefore + 1 });
+    throw asRefusal(error, { linesBefore, recordAt: linesBefore + 1, nameOf });
   }
 }
 
@@ -143,7 +178,7 @@ function parseQuoted(text: string, delimiter: string, linesBefore: number): stri
 async function* parseAsItComes(
   first: string,
   texts: AsyncIterable<string>,
-  { delimiter, linesBefore }: { delimiter: string; linesBefore: number },
+  { delimiter, linesBefore, nameOf }: { delimiter: string } & Omit<Place, "recordAt">,
 ): AsyncGenerator<string[][]> {
   const parser = parseStream({ ...OPTIONS, delimiter });
   let recordAt = linesBefore + 1;
@@ -165,7 +200,7 @@ async function* parseAsItComes(
     await done((callback) => parser.end(callback));
     yield recordsOf(parser);
   } catch (error) {
-    throw asRefusal(error, { linesBefore, recordAt });
+    throw asRefusal(error, { linesBefore, recordAt, nameOf });
   } finally {
     parser.destroy();
   }
@@ -196,28 +231,38 @@ function linesIn(cells: string[]): number {
 }
 
 /** `recordAt`: the line in which the record begins that was not read to its end. */
-type Place = { linesBefore: number; recordAt: number };
+type Place = { linesBefore: number; recordAt: number; nameOf: NameOf };
 
 function asRefusal(error: unknown, place: Place): unknown {
   return error instanceof CsvError ? new TextFileError(explain(error, place)) : error;
 }
 
-function explain(error: CsvError, { linesBefore, recordAt }: Place): string {
-  const { lines } = error as { lines?: unknown };
-  const line = typeof lines === "number" ? ` in line ${linesBefore + lines}` : "";
+function explain(error: CsvError, { linesBefore, recordAt, nameOf }: Place): string {
+  // The parser has no types for these.
+  const { lines, index } = error as { lines?: unknown; index?: unknown };
+  const column = typeof index === "number" ? inColumn(index, nameOf(index)) : "";
+  const place = typeof lines === "number" ? ` in line ${linesBefore + lines}${column}` : "";
   switch (error.code) {
     case "CSV_QUOTE_NOT_CLOSED":
       return (
-        `has a quote that is never closed, in the row that begins in line ${recordAt}; ` +
+        `has a quote that is never closed, in the row that begins in line ${recordAt}${column}; ` +
         "close it, or quote the cell and double the quote if it is part of the text"
       );
     case "CSV_MAX_RECORD_SIZE":
-      return `has a row of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB, which begins in line ${recordAt}; is a quote missing there?`;
+      return `has a row of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB, which begins in line ${recordAt}; is a quote missing there${column}?`;
     case "INVALID_OPENING_QUOTE":
-      return `has a quote inside an unquoted cell${line}; quote the cell and double the quote`;
+      return `has a quote inside an unquoted cell${place}; quote the cell and double the quote`;
     case "CSV_INVALID_CLOSING_QUOTE":
-      return `has text after a closing quote${line}; double the quotes inside a cell`;
+      return `has text after a closing quote${place}; double the quotes inside a cell`;
     default:
-      return `is not valid CSV${line}: ${error.message}`;
+      return `is not valid CSV${place}: ${error.message}`;
   }
+}
+
+/** The longest name that an error quotes. */
+const LONGEST_NAME = 100;
+
+function inColumn(index: number, name = ""): string {
+  const quoted = name.trim() === "" ? "" : ` (${JSON.stringify(name.slice(0, LONGEST_NAME))})`;
+  return `, in column ${index + 1}${quoted}`;
 }

@@ -34,6 +34,17 @@ export function canonicalJson(value: unknown): string {
   );
 }
 
+/**
+ * Escapes characters that JSON allows within strings, and at which Python's `splitlines` and other readers of lines
+ * would break a line of JSON.
+ */
+export function escapeLineEnds(json: string): string {
+  return json.replace(
+    /[\u0085\u2028\u2029]/g,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** The parser quotes what it did not expect, at length. */
 const LONGEST_REASON = 100;
 

@@ -62,7 +62,8 @@ export function createModelList(
       for await (const model of page) {
         const id = String(model.id);
         // Nobody could name a model with a longer name.
-        if (wordOrNull(id) === id) models.push({ id, contextSize: contextSizeOf(model) });
+        if (wordOrNull(id) === id)
+          models.push({ id, contextSize: contextSizeOf(model), created: createdOf(model) });
         if (models.length >= MOST_LISTED) break;
       }
       isKnown = models.length > 0;
@@ -99,4 +100,11 @@ function contextSizeOf(model: unknown): number | null {
   if (!isJsonObject(model)) return null;
   const size = CONTEXT_NAMES.map((name) => model[name]).find((value) => typeof value === "number");
   return typeof size === "number" && size > 0 ? Math.round(size) : null;
+}
+
+function createdOf(model: unknown): number | null {
+  const created = isJsonObject(model) ? model["created"] : undefined;
+  return typeof created === "number" && Number.isSafeInteger(created) && created > 0
+    ? created
+    : null;
 }

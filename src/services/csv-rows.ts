@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { type CsvDialect, sniffCsv } from "../lib/csv-sniff.ts";
-import { readCsv } from "../lib/csv.ts";
+import { headerIn, readCsv } from "../lib/csv.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
 import type { RowContext } from "./prepare-row.ts";
 import { openTable } from "./table-rows.ts";
@@ -16,13 +16,15 @@ export async function openCsv(
   const sniffed = sniffCsv(file.start, { isWhole: file.isWhole, isTsv });
   const dialect: CsvDialect = { ...sniffed, ...(delimiter === undefined ? {} : { delimiter }) };
   const separator = dialect.delimiter === "\t" ? "tabs" : JSON.stringify(dialect.delimiter);
+  const nameOf = (column: number) =>
+    header ? headerIn(file.start, dialect, headerRow)[column] : undefined;
   const table = {
     name: file.name,
     hasHeader: header,
     headerRow,
     isRagged: false,
     advice: `cells are separated by ${separator}, and one that holds that or a line break needs quotes`,
-    records: () => explained(file.name, readCsv(ctx.files, file, dialect)),
+    records: () => explained(file.name, readCsv(ctx.files, file, dialect, nameOf)),
   };
   const input = await openTable(table, context);
   return {

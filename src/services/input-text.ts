@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import type { InputFound } from "../domain/input-found.ts";
-import { invalid } from "../errors.ts";
+import { AppError, invalid } from "../errors.ts";
 import { detectEncoding, SAMPLE_BYTES } from "../lib/encoding.ts";
 import { TableFileError } from "../lib/tables/table.ts";
 import { readTextStart, type TextFile, TextFileError } from "../lib/text-file.ts";
@@ -69,6 +69,6 @@ export function explainReading(name: string, error: unknown): unknown {
   if (code === "EACCES")
     return invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);
   if (code === "ENOENT")
-    return invalid([{ path: "inputFile", message: `${name} was deleted while it was read` }]);
+    return new AppError("FILE_NOT_FOUND", `${name} was deleted while it was read`);
   return error;
 }

@@ -4,6 +4,7 @@ import { invalid } from "../errors.ts";
 import { readJsonArray } from "../lib/json-array.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
+import { createOmittedMembers } from "./omitted-members.ts";
 import {
   prepareFields,
   type PreparedRow,
@@ -48,6 +49,7 @@ async function* readRows(
   seen: Seen,
 ): AsyncGenerator<RowPortion> {
   let skipped = 0;
+  const omitted = createOmittedMembers(context.config);
   function prepare({ number: row, text }: Line): PreparedRow {
     const { names, line, issues } = readJsonlLine(text);
     for (const one of names) seen.names.add(one);
@@ -57,7 +59,10 @@ async function* readRows(
       ]);
     if (!line) return { row, value: null, issues };
     if (line.kind === "provider") return prepareProviderLine(context, row, line, text);
-    return prepareFields(context, row, line.fields, line.variables, text);
+    const { fields } = line;
+    const hasMessages = fields["messages"] !== undefined;
+    const variables = omitted.fill(line.variables, { hasMessages });
+    return prepareFields(context, row, fields, variables, text);
   }
   function* prepareAll(portion: Line[]): Generator<PreparedRow> {
     for (const line of portion)
@@ -65,5 +70,6 @@ async function* readRows(
       else yield prepare(line);
   }
   for await (const portion of explained(name, lines)) yield prepareAll(portion);
+  omitted.requireSomewhere([...seen.names]);
   seen.skipped = skipped;
 }

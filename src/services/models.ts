@@ -43,6 +43,8 @@ export type KnownModel = {
   /** Whether the provider lists it; other models come from the configuration. */
   isListed: boolean;
   contextSize: number | null;
+  /** In Unix seconds, if the provider's list says so. */
+  created: number | null;
   price: PriceTag | null;
 };
 
@@ -74,6 +76,7 @@ export async function listModels(ctx: Context): Promise<KnownModel[]> {
         isListed: listed.has(id),
         contextSize:
           listed.get(id)?.contextSize ?? findListing(id, provider)?.model.context ?? null,
+        created: listed.get(id)?.created ?? null,
         price: tagOf(id, provider.prices, provider, ctx.clock.now()) ?? null,
       }));
   });

@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { openAiStatusOf } from "../domain/openai-batch.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { AppError } from "../errors.ts";
-import { newId } from "../lib/ids.ts";
+import { newId, timeOfId } from "../lib/ids.ts";
 import { type Batch, findBatch, listBatches } from "../store/batches.ts";
 import { findFile, type StoredFile } from "../store/files.ts";
 import { cancelBatch } from "./batch-moves.ts";
@@ -72,7 +72,7 @@ export async function listOpenAiBatches(
   ctx: Context,
   { after, limit }: { after: string | undefined; limit: number },
 ): Promise<{ batches: Batch[]; hasMore: boolean }> {
-  const place = after === undefined ? null : await requireOpenAiBatch(ctx, after, "after");
+  const place = after === undefined ? undefined : await placeOf(ctx, after);
   const found = await listBatches(
     ctx.reads.db,
     { isOfFile: true },
@@ -81,10 +81,25 @@ export async function listOpenAiBatches(
       order: "desc",
       limit: limit + 1,
       offset: 0,
-      after: place ? [place.createdAt, place.seq] : undefined,
+      after: place,
     },
   );
   return { batches: found.slice(0, limit), hasMore: limit > 0 && found.length > limit };
+}
+
+/** How much later than its id a batch may be created. */
+const LATER_MS = 1000;
+
+/**
+ * The place of a batch in the list. One that was deleted since the previous page still has one, known to the second, so
+ * that others of that second may be listed twice.
+ */
+async function placeOf(ctx: Context, id: string): Promise<[createdAt: number, seq: number]> {
+  const batch = await findBatch(ctx.db, id);
+  const madeAt = timeOfId(id.replace("_", "-"), "batch");
+  if (!batch && madeAt !== undefined) return [madeAt + LATER_MS, 0];
+  const { createdAt, seq } = await requireOpenAiBatch(ctx, id, "after");
+  return [createdAt, seq];
 }
 
 /** Cancels a batch. A batch that is already being cancelled stays as it is. */

@@ -18,6 +18,7 @@ import {
   expiryOf,
   findNamedResult,
   findResultFile,
+  knownSize,
   type ResultFile,
   resultFileId,
   resultParts,
@@ -144,7 +145,10 @@ function compare(a: Place, b: Place): number {
 }
 
 async function uploads(ctx: Context, query: FileQuery, purpose?: string): Promise<Entry[]> {
-  const rows = await readRows(ctx.reads.client, listUploads(query, purpose));
+  const rows = await readRows(
+    ctx.reads.client,
+    listUploads(query, { purpose, now: ctx.clock.now() }),
+  );
   return rows.map(({ seq, at, ...row }) => ({
     id: row.id,
     at,
@@ -166,7 +170,7 @@ async function results(ctx: Context, query: FileQuery): Promise<Entry[]> {
         isResult: true,
         seq: batch.seq,
         part: numberOf(part),
-        isCounting: batch.openAi?.bytes?.[part] === undefined,
+        isCounting: knownSize({ batch, part }) === undefined,
         describe: () => describeResult(ctx, { batch, part }),
       });
   return entries;

@@ -3,8 +3,9 @@ import { RESULT_PARTS, type ResultPart } from "../domain/openai-batch.ts";
 import { resultLine } from "../domain/openai-result.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { escapeLineEnds } from "../lib/json.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
-import { noteBytes } from "../store/openai-files.ts";
+import { noteSize } from "../store/openai-files.ts";
 import { pagesOf } from "./results.ts";
 
 /*
@@ -62,30 +63,39 @@ export async function* readResultFile(
 ): AsyncGenerator<string> {
   const hasExpired = batch.expiredAt !== null;
   const pages = pagesOf(ctx, batch, part === "output" ? "completed" : "unanswered");
-  for await (const rows of pages) yield rows.map((row) => resultLine(row, hasExpired)).join("");
+  for await (const rows of pages)
+    yield escapeLineEnds(rows.map((row) => resultLine(row, hasExpired)).join(""));
 }
 
 /** A tag that changes with the content; `null` while the batch has not ended. */
 export function resultFileTag({ batch, part }: ResultFile): string | null {
-  const { seq, run, completed, failed, cancelled, completedAt } = batch;
+  const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
   if (completedAt === null) return null;
-  const state = [seq, run, completed, failed, cancelled, completedAt, part, "openai"];
+  // Tasks of an ended batch may run again by themselves, which changes only the time.
+  const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt, part, "openai"];
   return sha256Hex(JSON.stringify(state)).slice(0, 32);
 }
 
 /** The size of a file. It is counted once it cannot change any more; while its batch is running, 0. */
 export async function sizeOfResultFile(ctx: Context, file: ResultFile): Promise<number> {
   const { batch, part } = file;
-  const known = batch.openAi?.bytes?.[part];
-  if (known !== undefined) return known;
   const tag = resultFileTag(file);
   if (tag === null) return 0;
+  const known = knownSize(file);
+  if (known !== undefined) return known;
   const counts = countsOf.get(ctx) ?? new BoundedMap<string, number>(MOST_COUNTS);
   countsOf.set(ctx, counts);
   const bytes = counts.get(tag) ?? (await count(ctx, file));
   counts.set(tag, bytes);
-  if (batch.openAi) await ctx.writer.write({ noted: noteBytes(batch, part, bytes) });
+  if (batch.openAi) await ctx.writer.write({ noted: noteSize(batch, part, bytes) });
   return bytes;
+}
+
+/** The size that was stored for the present content of a file. */
+export function knownSize({ batch, part }: ResultFile): number | undefined {
+  const stored = batch.openAi?.sizes?.[part];
+  const isPresent = stored?.run === batch.run && stored.updatedAt === batch.updatedAt;
+  return isPresent ? stored.bytes : undefined;
 }
 
 /** Lengths of result files, which lists need again and again. The tables have no column for them. */

@@ -11,6 +11,7 @@ import type { Caller } from "./caller.ts";
 import { rowContext } from "./create-batch.ts";
 import { paceOf, priceAt } from "./estimate.ts";
 import type { PreparedRow } from "./prepare-row.ts";
+import { requireKnownVariables } from "./table-rows.ts";
 
 type PreviewedRow = {
   row: number;
@@ -67,10 +68,15 @@ export async function previewInput(
     },
   });
   const composed = new Map<number, PreparedRow>();
-  const refusal = await read(ctx, caller, inputFile, config, {
-    untilMs: MOST_COUNT_MS,
-    take: takeSome(composed, from, upTo),
-  }).then(() => [NOT_REACHED], refusalOf);
+  const refusal = await Promise.resolve()
+    .then(() => requireNamed(config, table))
+    .then(() =>
+      read(ctx, caller, inputFile, config, {
+        untilMs: MOST_COUNT_MS,
+        take: takeSome(composed, from, upTo),
+      }),
+    )
+    .then(() => [NOT_REACHED], refusalOf);
   const sendable = [...composed.values()].flatMap(({ row, value }) =>
     value && !value.isSkipped
       ? [{ row, model: value.model, endpoint: value.endpoint, body: value.body }]
@@ -102,6 +108,15 @@ export async function previewInput(
         ? null
         : estimate(table.rowCount, sample, pace, (model) => priceAt(ctx, model)),
   };
+}
+
+/** A name that no row of JSON has is known only when all rows have been read. */
+function requireNamed(
+  config: BatchConfig,
+  { found, columns, isWhole }: Pick<Preview, "found" | "columns" | "isWhole">,
+): void {
+  const isJson = found?.format === "json" || found?.format === "jsonl";
+  if (isJson && isWhole) requireKnownVariables(config, columns ?? []);
 }
 
 /** Keeps the rows that are shown and those that are sampled, as long as their requests are not too long. */

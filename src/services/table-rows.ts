@@ -104,19 +104,8 @@ function isEmpty(cell: Cell): boolean {
 
 /** Throws `VALIDATION_ERROR` if a template or a condition has an unknown variable. */
 export function requireKnownVariables(config: BatchConfig, columns: string[]): void {
-  const { promptTemplate = "", systemPrompt = "", onlyIf } = config;
-  const names = {
-    promptTemplate: parseTemplate(promptTemplate).names,
-    systemPrompt: parseTemplate(systemPrompt).names,
-    onlyIf: onlyIf === undefined ? [] : parseCondition(onlyIf).names,
-  };
   const known = new Set(columns);
-  const issues = Object.entries(names).flatMap(([field, asked]) => {
-    const missing = asked.filter((variable) => !known.has(variable));
-    return missing.length > 0
-      ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
-      : [];
-  });
+  const issues = unknownIn(config, columns, (variable) => known.has(variable));
   for (const [i, { column }] of (config.attachments ?? []).entries())
     if (!columns.includes(column))
       issues.push({
@@ -124,6 +113,30 @@ export function requireKnownVariables(config: BatchConfig, columns: string[]): v
         message: `there is no column ${column}; there are ${columns.join(", ")}`,
       });
   if (issues.length > 0) throw invalid(issues);
+}
+
+/** The names that templates and the condition ask for, by the field of the configuration. */
+export function placeholdersIn(config: BatchConfig): [field: string, names: readonly string[]][] {
+  const { promptTemplate = "", systemPrompt = "", onlyIf } = config;
+  return [
+    ["promptTemplate", parseTemplate(promptTemplate).names],
+    ["systemPrompt", parseTemplate(systemPrompt).names],
+    ["onlyIf", onlyIf === undefined ? [] : parseCondition(onlyIf).names],
+  ];
+}
+
+/** What is wrong with the placeholders of a configuration. */
+export function unknownIn(
+  config: BatchConfig,
+  columns: string[],
+  isKnown: (variable: string) => boolean,
+): { path: string; message: string }[] {
+  return placeholdersIn(config).flatMap(([field, asked]) => {
+    const missing = asked.filter((variable) => !isKnown(variable));
+    return missing.length > 0
+      ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
+      : [];
+  });
 }
 
 /** The rows that are not blank. They are numbered from the row below the header, and blank rows count. */

@@ -79,7 +79,7 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, flex_from = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               deadline_at = NULL, expired_at = NULL, cancelling_at = NULL,
-              open_ai = json_remove(open_ai, '$.bytes'),
+              open_ai = json_remove(open_ai, '$.sizes', '$.gone'),
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, payer, trace, now, now, steadyNow, JSON.stringify(statuses), ...which.args],

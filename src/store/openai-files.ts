@@ -32,14 +32,18 @@ export type UploadRow = {
   expiresAt: number | null;
 };
 
-export function listUploads(query: FileQuery, purpose: string | undefined): Statement<UploadRow> {
+/** Those that have not expired at `now`. */
+export function listUploads(
+  query: FileQuery,
+  { purpose, now }: { purpose: string | undefined; now: number },
+): Statement<UploadRow> {
   const beyond = after(query, { time: "created_at", isResult: false });
   const which = purpose === undefined ? "" : ` AND ${PURPOSE} = ?`;
   return {
     sql: `SELECT seq, id, name, bytes, ${PURPOSE} AS purpose, created_at AS at, expires_at AS expiresAt
-          FROM files WHERE ${beyond.where}${which}
+          FROM files WHERE ${beyond.where} AND (expires_at IS NULL OR expires_at > ?)${which}
           ORDER BY created_at ${query.order}, seq ${query.order} LIMIT ?`,
-    args: [...beyond.args, ...(purpose === undefined ? [] : [purpose]), query.limit],
+    args: [...beyond.args, now, ...(purpose === undefined ? [] : [purpose]), query.limit],
   };
 }
 
@@ -79,14 +83,15 @@ function after(
   return { where: `${time} ${beyond}${isBehind ? "=" : ""} ?`, args: [place.at] };
 }
 
-/** Stores the size of a result file, if its batch has not changed since it was counted. */
-export function noteBytes(
+/** Stores the size of a result file, if its batch has not changed since it was counted. It holds until the next change. */
+export function noteSize(
   { seq, run, updatedAt }: { seq: number; run: number; updatedAt: number },
   part: string,
   bytes: number,
 ): Statement {
   return {
-    sql: `UPDATE batches SET open_ai = json_set(json_insert(open_ai, '$.bytes', json('{}')), '$.bytes.' || ?, ?)
+    sql: `UPDATE batches SET open_ai = json_set(json_insert(open_ai, '$.sizes', json('{}')),
+              '$.sizes.' || ?, json_object('run', run, 'updatedAt', updated_at, 'bytes', ?))
           WHERE seq = ? AND run = ? AND updated_at = ? AND completed_at IS NOT NULL AND open_ai IS NOT NULL`,
     args: [part, bytes, seq, run, updatedAt],
   };

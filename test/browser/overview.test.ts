@@ -2,11 +2,13 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import OpenAI, { toFile } from "openai";
+
 import { launchBrowser } from "../support/browser.ts";
 import { batchRow, findings, openApp, prompts } from "../support/page.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, gate, hang, startProvider } from "../support/provider.ts";
-import { startServer, until } from "../support/server.ts";
+import { KEY, startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 
 const browser = browserPath ? await launchBrowser() : undefined;
@@ -42,6 +44,49 @@ describe.skipIf(!browser)("the overview", () => {
     await page.getByRole("button", { name: "Resume Entries" }).click();
     await batchRow(page, "b").getByText("completed", { exact: true }).waitFor();
     await batchRow(page, "b").getByText("60 / 60").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("shows a batch that was made through /v1, and pauses, resumes and cancels it", async () => {
+    await using provider = await startProvider(({ prompt }) =>
+      prompt === "first" ? undefined : hang(),
+    );
+    await using app = await startServer(provider.env);
+    await using opened = await openApp(browser, app);
+    const { page, problems } = opened;
+    await page.getByText("Live", { exact: true }).waitFor();
+    const openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1` });
+    const lines = ["first", "second", "third"].map((prompt) => {
+      const body = { model: "gpt-4o-mini", messages: [{ role: "user", content: prompt }] };
+      const url = "/v1/chat/completions";
+      return JSON.stringify({ custom_id: prompt, method: "POST", url, body });
+    });
+    const { id: input } = await openai.files.create({
+      file: await toFile(Buffer.from(lines.join("\n")), "cities.jsonl"),
+      purpose: "batch",
+    });
+    const { id } = await openai.batches.create({
+      input_file_id: input,
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    });
+    await batchRow(page, id).getByText("1 / 3").waitFor();
+    await page.getByRole("button", { name: "Pause cities.jsonl" }).click();
+    await batchRow(page, id).getByText("paused", { exact: true }).waitFor();
+    const paused = await openai.batches.retrieve(id).withResponse();
+    expect(paused.data.status).toBe("in_progress");
+    expect(paused.response.headers.get("x-gtr-paused")).toBe("requested");
+    await page.getByRole("button", { name: "Resume cities.jsonl" }).click();
+    await batchRow(page, id).getByText("running", { exact: true }).waitFor();
+    const resumed = await openai.batches.retrieve(id).withResponse();
+    expect(resumed.response.headers.get("x-gtr-paused")).toBeNull();
+    await page.getByRole("button", { name: "Cancel cities.jsonl" }).click();
+    await page.getByRole("button", { name: "Cancel cities.jsonl" }).click();
+    await batchRow(page, id).getByText("cancelled", { exact: true }).waitFor();
+    expect(await openai.batches.retrieve(id)).toMatchObject({
+      status: "cancelled",
+      request_counts: { total: 3, completed: 1, failed: 2 },
+    });
     expect(problems).toEqual([]);
   });
 

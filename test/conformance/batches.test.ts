@@ -335,15 +335,71 @@ describe("a batch through the SDK", () => {
     expect(refused.headers?.get("x-should-retry")).toBe("false");
   });
 
-  test("has no files any more once its results are deleted", async () => {
-    provider.state.behave = () => undefined;
-    const { id } = await start([line("1")]);
-    const batch = await ended(id);
-    await openai.files.delete(batch.output_file_id ?? "");
-    expect(await openai.batches.retrieve(id)).toMatchObject({ output_file_id: null });
-    expect(await refusal(openai.files.content(batch.output_file_id ?? ""))).toMatchObject({
-      status: 404,
+  test("has one line for each answer also for readers that break lines at other characters than a line feed", async () => {
+    const said = "one\u2028two\u2029three\u0085four";
+    provider.state.behave = ({ body }) => chatAnswer({ prompt: said, body });
+    const { id } = await start([line("1"), line("2")]);
+    const { output_file_id: output = "" } = await ended(id);
+    const text = await (await openai.files.content(output)).text();
+    const native = (await app.get(`/batches/${id}/results?format=jsonl`)).text;
+    for (const lines of [text, native].map((one) => one.split(/[\n\u0085\u2028\u2029]/)))
+      expect(lines).toHaveLength(3);
+    const [first] = await linesOf(output);
+    expect(first.response.body.choices[0].message.content).toBe(`re: ${said}`);
+    expect(JSON.parse(native.split("\n")[0] ?? "").result).toBe(`re: ${said}`);
+  });
+
+  test("has no files any more once they are deleted, until it runs again", async () => {
+    let isMended = false;
+    provider.state.behave = ({ prompt }, response) =>
+      prompt === "bad" && !isMended ? fail(response, 400) : undefined;
+    const { id } = await start([line("1"), line("2", "bad")]);
+    const { output_file_id: output, error_file_id: errors } = await ended(id);
+    for (const file of [output ?? "", errors ?? ""]) {
+      await openai.files.delete(file);
+      expect(await refusal(openai.files.content(file))).toMatchObject({ status: 404 });
+    }
+    expect(await openai.batches.retrieve(id)).toMatchObject({
+      output_file_id: null,
+      error_file_id: null,
+      request_counts: { total: 2, completed: 1, failed: 1 },
     });
+    isMended = true;
+    await app.post(`/batches/${id}/retry`);
+    const batch = await ended(id);
+    expect(batch).toMatchObject({ output_file_id: output, error_file_id: null });
+    expect(await linesOf(batch.output_file_id)).toHaveLength(2);
+  });
+
+  test("can be deleted while the batches are listed", async () => {
+    provider.state.behave = () => undefined;
+    const made = new Set<string>();
+    for (const id of ["1", "2", "3"]) made.add((await ended((await start([line(id)])).id)).id);
+    for await (const { id } of openai.batches.list({ limit: 1 })) {
+      if (made.delete(id)) expect((await app.del(`/batches/${id}`)).status).toBe(200);
+      if (made.size === 0) break;
+    }
+    expect(made.size).toBe(0);
+  });
+
+  test("has another tag and size for its output after one of its tasks has run again", async () => {
+    let count = 0;
+    provider.state.behave = ({ prompt, body }, response) =>
+      prompt === "bad" && count === 0
+        ? fail(response, 400)
+        : chatAnswer({ prompt: "x".repeat(++count), body });
+    const { id } = await start([line("1"), line("2", "bad")]);
+    const { output_file_id: output } = await ended(id);
+    const url = `${app.url}/v1/files/${output ?? ""}`;
+    const seen = new Set<string | null>();
+    for (const task of [undefined, `${id}-2`, `${id}-1`]) {
+      if (task !== undefined) await app.post(`/tasks/${task}/execute`, {}, { prefer: "wait=20" });
+      const whole = await app.get(`${url}/content`);
+      expect((await app.get(url)).body.bytes).toBe(Buffer.byteLength(whole.text));
+      expect((await app.get(url)).body.bytes).toBe(Buffer.byteLength(whole.text));
+      seen.add(whole.headers.get("etag"));
+    }
+    expect(seen.size).toBe(3);
   });
 
   const USAGE = { prompt_tokens: 2, total_tokens: 2 };

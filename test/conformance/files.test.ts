@@ -157,6 +157,8 @@ describe("files through the SDK", () => {
       args: [file.id],
     });
     expect(await refusal(openai.files.retrieve(file.id))).toMatchObject({ status: 404 });
+    const { data } = await openai.files.list({ purpose: "user_data" });
+    expect(data.map(({ id }) => id)).not.toContain(file.id);
     await removeExpiredFiles(app.ctx);
     expect((await app.get(`/files/${file.id}`)).status).toBe(404);
   });

@@ -53,6 +53,21 @@ test("POST /batches/preview shows the requests of a table, and creates nothing",
   const lines = (await preview({ inputFile: "rows.jsonl" })).body.data;
   expect(lines).toMatchObject({ format: "jsonl", rowCount: 2, columns: ["city", "n"] });
   expect(lines.rows[0].cells).toEqual(["Oslo", '{"a":1}']);
+  // Only the last line says which names there are.
+  const early = '{"city":"Oslo"}\n'.repeat(150);
+  await Bun.write(`${app.filesDir}/late.jsonl`, `${early}{"city":"Rome","note":"warm"}\n`);
+  const late = async (promptTemplate: string) => {
+    const answer = await preview({ inputFile: "late.jsonl", limit: 1, config: { promptTemplate } });
+    return answer.body.data.rows[0];
+  };
+  expect(await late("{{city}}: {{note}}")).toMatchObject({
+    messages: [{ role: "user", content: "Oslo: " }],
+    issues: [],
+  });
+  expect(await late("{{city}}: {{notes}}")).toMatchObject({
+    messages: [],
+    issues: [{ message: expect.stringContaining("unknown variable {{notes}}") }],
+  });
   expect((await preview({ inputFile: "none.csv" })).status).toBe(404);
   expect((await preview({ inputFile: "https://example.com/x.csv" })).status).toBe(400);
   expect((await app.get("/batches")).body.data.pagination.total).toBe(0);

@@ -508,8 +508,8 @@ describe("a batch from a CSV", () => {
     ["wide-nul.csv", 400, "NUL bytes, so"],
     ["frame.feather", 400, "write it as Parquet"],
     ["secret.parquet", 400, "without encryption"],
-    ["open-quote.csv", 400, "never closed"],
-    ["stray-quote.csv", 400, "after a closing quote"],
+    ["open-quote.csv", 400, 'in the row that begins in line 2, in column 1 ("prompt"); close it'],
+    ["stray-quote.csv", 400, 'after a closing quote in line 4, in column 2 ("the note")'],
     ["twice.csv", 400, 'column "prompt" appears twice'],
     ["alias.csv", 400, "mean the same"],
   ])("refuses %j", async (inputFile, status, message) => {
@@ -527,7 +527,7 @@ describe("a batch from a CSV", () => {
     givenFile(app, "frame.feather", "ARROW1\0\0");
     givenFile(app, "secret.parquet", "PARE…PARE");
     givenFile(app, "open-quote.csv", 'prompt\n"never ends\n');
-    givenFile(app, "stray-quote.csv", 'prompt\n"a"b\n');
+    givenFile(app, "stray-quote.csv", '\n"prompt",the note\nx,\ny,"a"b\n');
     givenFile(app, "twice.csv", "prompt,prompt\nx,y\n");
     givenFile(app, "alias.csv", "prompt,Prompt\nx,y\n");
 

@@ -43,7 +43,10 @@ async function startList(models: object[], sent?: string[]) {
   };
 }
 
-const LISTED = [{ id: "gpt-4o-mini" }, { id: "llama3.2:latest", max_model_len: 8192 }];
+const LISTED = [
+  { id: "gpt-4o-mini", created: 1_721_172_741 },
+  { id: "llama3.2:latest", max_model_len: 8192, created: "lately" },
+];
 
 test("a model that the provider does not have fails with similar names", async () => {
   await using provider = await startList(LISTED);
@@ -80,6 +83,13 @@ describe("GET /models", () => {
       { id: "llama3.2:latest", contextSize: 8192, price: null },
     ]);
     expect(priceList.date).toBe(LIST_DATE);
+
+    // The other API has the time of the provider's list, and 0, which clients read as a number, for what has none.
+    const { data } = (await app.get(`${app.url}/v1/models`)).body;
+    expect(data).toEqual([
+      { id: "gpt-4o-mini", object: "model", created: 1_721_172_741, owned_by: "openai" },
+      { id: "llama3.2:latest", object: "model", created: 0, owned_by: "openai" },
+    ]);
   });
 
   test("prices of PRICES_FILE override the list's, and an unknown provider is an error", async () => {

@@ -322,6 +322,42 @@ describe("a JSON file", () => {
     expect(json).toHaveLength(2);
   });
 
+  test.each(["omits.json", "omits.jsonl"])(
+    "%s may omit members that other rows have: they are empty, as cells of a table are",
+    async (file) => {
+      const rows = ['{"city":"Oslo"}', '{"city":"Lima","note":"warm"}', '{"tag":1,"city":"Rome"}'];
+      const text = file.endsWith("l") ? rows.join("\n") : `[${rows.join(",\n")}]`;
+      const config = { promptTemplate: "{{city}}: {{note}}", onlyIf: "{{note}} != 'cold'" };
+      const { batch, prompts, csv } = await read(file, text, config);
+      expect(prompts).toEqual(["Oslo: ", "Lima: warm", "Rome: "]);
+      expect(batch.input).toMatchObject({ columns: ["city", "note", "tag"], rows: 3 });
+      expect(csv.slice(1).map((cells) => cells.slice(0, 3))).toEqual([
+        ["Oslo", "", ""],
+        ["Lima", "warm", ""],
+        ["Rome", "", "1"],
+      ]);
+      // What no row has is probably misspelt.
+      const unknown = { promptTemplate: "{{city}}: {{notes}}" };
+      expect(await refused(file, text, unknown)).toBe(
+        "config.promptTemplate: unknown variable {{notes}}; there are city, note, tag",
+      );
+      expect(await refused(file, text, { ...config, onlyIf: "{{Tag}} == 1" })).toStartWith(
+        "config.onlyIf: unknown variable {{Tag}}",
+      );
+    },
+  );
+
+  test("may have messages in rows that omit what the template of the other rows needs", async () => {
+    const message = '{"messages":[{"role":"user","content":"whole"}]}';
+    const config = { promptTemplate: "{{city}}" };
+    const { json } = await read("mixed.jsonl", `${message}\n{"city":"Oslo"}\n`, config);
+    expect(json).toHaveLength(2);
+    // Without messages such a row has nothing to send.
+    expect(await refused("mixed.jsonl", '{"note":"x"}\n{"city":"Oslo"}\n', config)).toBe(
+      "row 1, prompt: give a prompt or messages",
+    );
+  });
+
   test("has lists, objects and null as values for templates", async () => {
     const values = '"n":1.50,"tags":["a",{"b":1.0}],"none":null,"yes":true';
     const config = { promptTemplate: "{{n}} {{tags}} <{{none}}> {{yes}}" };

@@ -51,20 +51,26 @@ test("a CSV is read as csv-parse reads it, wherever its pieces end", async () =>
   );
 });
 
-test("broken quoting is refused with its line, also behind pieces without quotes", async () => {
+test("broken quoting is refused with its line and column, also behind pieces without quotes", async () => {
   const plain = "a,b\n".repeat(50);
   const rows = "more,rows\n".repeat(40_000);
-  for (const text of ['"x,y', `"x,y\n${"more,rows\n".repeat(50)}`, `"a\nb","x\ny","c\n${rows}`])
+  for (const [column, text] of [
+    [1, '"x,y'],
+    [1, `"x,y\n${"more,rows\n".repeat(50)}`],
+    [3, `"a\nb","x\ny","c\n${rows}`],
+  ] as const)
     expect(await recordsOf(plain + text, 4096)).toContain(
-      "is never closed, in the row that begins in line 51; close it",
+      `is never closed, in the row that begins in line 51, in column ${column}; close it`,
     );
   const long = `"${"a\r\n".repeat(50_000)}",b\n`;
-  expect(await recordsOf(`${long}1,2\n"x,y\n${rows}`, 65_536)).toContain("begins in line 50003;");
-  expect(await recordsOf(`${plain}"x"y,z\n`, 16)).toContain("in line 51;");
-  expect(await recordsOf(`${plain}x "y",z\n`, 16)).toContain("in line 51;");
-  expect(await recordsOf(`"a\nb",c\n${plain}x "y",z\n`, 16)).toContain("in line 53;");
+  expect(await recordsOf(`${long}1,2\n"x,y\n${rows}`, 65_536)).toContain(
+    "begins in line 50003, in column 1;",
+  );
+  expect(await recordsOf(`${plain}"x"y,z\n`, 16)).toContain("in line 51, in column 1;");
+  expect(await recordsOf(`${plain}z,x "y"\n`, 16)).toContain("in line 51, in column 2;");
+  expect(await recordsOf(`"a\nb",c\n${plain}x "y",z\n`, 16)).toContain("in line 53, in column 1;");
   expect(await recordsOf(`a\n"${"b,c\n".repeat(2_200_000)}`, 65_536)).toContain(
-    "more than 8 MiB, which begins in line 2; is a quote missing there?",
+    "more than 8 MiB, which begins in line 2; is a quote missing there, in column 1?",
   );
 });
 

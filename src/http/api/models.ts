@@ -72,8 +72,10 @@ export const modelRoutes = createRouter().openapi(list, async (c) => {
   return c.json(success(c, { models: models.map(toBody), priceList }), 200);
 });
 
-function toBody({ price: tag, ...model }: KnownModel): z.infer<typeof ModelBody> {
-  if (tag === null) return { ...model, price: null };
+function toBody(model: KnownModel): z.infer<typeof ModelBody> {
+  const { id, provider, isListed, contextSize, price: tag } = model;
+  const known = { id, provider, isListed, contextSize };
+  if (tag === null) return { ...known, price: null };
   const { price, source, date } = tag;
-  return { ...model, price: PriceBody.parse({ ...price, source, date }) };
+  return { ...known, price: PriceBody.parse({ ...price, source, date }) };
 }

@@ -186,10 +186,10 @@ function toBody(batch: Batch, now: number) {
     created_at: seconds(batch.createdAt),
     in_progress_at: secondsOrNull(batch.startedAt),
     expires_at: secondsOrNull(batch.deadlineAt),
-    finalizing_at: atEnd("finalizing", "completed"),
+    finalizing_at: secondsOrNull(batch.expiredAt) ?? atEnd("finalizing", "completed"),
     completed_at: atEnd("completed"),
     failed_at: atEnd("failed"),
-    expired_at: secondsOrNull(batch.expiredAt),
+    expired_at: atEnd("expired"),
     cancelling_at: batch.expiredAt === null ? secondsOrNull(batch.cancellingAt) : null,
     cancelled_at: atEnd("cancelled"),
     request_counts: countsOf(batch),
@@ -214,13 +214,16 @@ function usageOf(batch: Batch) {
   };
 }
 
+/** The code of what OpenAI has no code for. */
+const INVALID_REQUEST = "invalid_request";
+
 function errorsOf({ chainError }: Batch) {
   if (!chainError) return null;
   const { rows } = (chainError.details ?? {}) as { rows?: RowIssue[] };
   const data =
     rows && rows.length > 0
       ? rows.map(({ row, field, message, code }) => ({
-          code: code ?? "invalid_request",
+          code: code ?? INVALID_REQUEST,
           message,
           param: field === "" ? null : field,
           line: row === 0 ? null : row,
@@ -228,8 +231,8 @@ function errorsOf({ chainError }: Batch) {
       : [
           {
             code:
-              chainError.code === "FILE_NOT_FOUND"
-                ? "file_not_found"
+              chainError.code === "VALIDATION_ERROR"
+                ? INVALID_REQUEST
                 : chainError.code.toLowerCase(),
             message: chainError.message,
             param: null,

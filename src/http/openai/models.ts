@@ -20,7 +20,7 @@ export const openAiModelRoutes = new Hono<AppEnv>()
     return c.json(toBody(known), 200);
   });
 
-/** Lists of models do not say when a model was created. */
-function toBody({ id, provider }: KnownModel) {
-  return { id, object: "model" as const, created: 0, owned_by: provider };
+/** `created` is a number at OpenAI. Models that no list dates have 0. */
+function toBody({ id, provider, created }: KnownModel) {
+  return { id, object: "model" as const, created: created ?? 0, owned_by: provider };
 }
