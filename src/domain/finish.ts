@@ -57,7 +57,7 @@ const BY_WORD = new Map(
 export function finishOf(word: string | null): Finish | undefined {
   const text = word?.toLowerCase().replace(/^finish_?reason_/, "") ?? "";
   // Gemini appends its own reason: `content_filter: SAFETY`.
-  return BY_WORD.get(text) ?? BY_WORD.get(text.replace(/:.*$/, "").trim());
+  return BY_WORD.get(text) ?? BY_WORD.get(text.split(":", 1)[0]?.trim() ?? "");
 }
 
 /** A choice's word for why it ended. SGLang puts it into an object, and Gemini's streams name the member in camel case. */

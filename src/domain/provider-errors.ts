@@ -181,7 +181,7 @@ export const ERROR_TABLE: readonly Row[] = [
     server: "any",
     cause: "content_filter",
     words:
-      /content exists risk|content filter(ing)? policy|safety system|violat\w+ (our )?(usage|content) (policy|guidelines)|requires moderation|(input|prompt|request) was flagged|considered high risk|inappropriate content|content ?policy ?violation|guardrail (checks?|policy|intervened)|blocked (input|output)|blocked due to security configurations/i,
+      /content exists risk|content filter(ing)? policy|safety system|violat\w{1,10} (our )?(usage|content) (policy|guidelines)|requires moderation|(input|prompt|request) was flagged|considered high risk|inappropriate content|content ?policy ?violation|guardrail (checks?|policy|intervened)|blocked (input|output)|blocked due to security configurations/i,
   },
 
   // The provider is overloaded, which does not depend on how many calls this program makes.

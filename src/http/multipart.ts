@@ -58,18 +58,25 @@ export async function readUpload<T>(
     );
   let stored: Promise<T> | undefined;
   let arriving: PassThrough | undefined;
+  /** Why the content broke off, which `store` fails with, too. */
+  let broken: Error | undefined;
+  /** Why `store` failed although the content arrived, such as a full disk. */
+  let unstored: { error: unknown } | undefined;
   const fields = new Map<string, string>();
   const parser = createParser(type, { terms, fields }, (name, stream) => {
     if (stored) return stream.resume();
     // It ends only with the form, so errors after the file are found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
     arriving = content;
-    stream.on("error", (error) => content.destroy(error));
+    stream.on("error", (error) => content.destroy((broken = error)));
     // It may fail before `store` begins to read; `store` then gets the error.
     content.on("error", () => undefined);
     stored = store({ name, content, fields });
     // Also awaited below; without this, a failure before the end of the body would be an unhandled rejection.
-    stored.catch((error: unknown) => parser.destroy(asError(error)));
+    stored.catch((error: unknown) => {
+      if (error !== broken) unstored = { error };
+      parser.destroy(asError(error));
+    });
   });
   try {
     await pipeline(Readable.from(atPace(request.body, { clock, maxPauseMs })), parser);
@@ -77,11 +84,11 @@ export async function readUpload<T>(
     arriving?.end();
   } catch (error) {
     // A body that breaks off ends the parser, but not the stream of the file.
-    arriving?.destroy(asError(error));
+    arriving?.destroy((broken ??= asError(error)));
     const cause: unknown = await stored?.catch((refusal: unknown) => refusal);
     if (cause instanceof AppError) throw cause;
     if (error instanceof AppError) throw error;
-    throw brokenForm(error);
+    throw unstored ? unstored.error : brokenForm(error);
   }
   if (!stored) throw terms.noFile();
   return stored;

@@ -7,10 +7,11 @@ import type { Part } from "../lib/file-store.ts";
  * empty.
  */
 export function readRange(header: string | undefined, size: number): Part | undefined {
-  const asked = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "");
+  const asked = /^\s*bytes\s*=([^-]*)-([^-]*)$/i.exec(header ?? "");
   if (!asked) return undefined;
-  const [, from = "", to = ""] = asked;
-  if (from === "" && to === "") return undefined;
+  // Trimmed apart from the pattern, which would try all ways to divide a long run of blanks.
+  const [from = "", to = ""] = asked.slice(1).map((end) => end.trim());
+  if (![from, to].every((end) => /^\d*$/.test(end)) || (from === "" && to === "")) return undefined;
   const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
   const last = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
   if (from !== "" && to !== "" && Number(to) < Number(from)) return undefined;

@@ -93,7 +93,7 @@ function isOfRouter(message: string | null, url: string): boolean {
   const isAboutPath = parts.length > 1 && !/\b(model|deployment)/i.test(parts.join(""));
   return (
     isAboutPath ||
-    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b(\W*$|: no message available$)|^cannot (get|post)\b|method not allowed|unexpected endpoint|no route|could not route|invalid url|^missing authentication token$|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
+    /^\W*(404\W*)?((page|route|path|resource|file or directory) )?not found\b(\W*$|: no message available$)|^cannot (get|post)\b|method not allowed|unexpected endpoint|no route|could not route|invalid url|^missing authentication token$|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
       message,
     )
   );

@@ -21,7 +21,7 @@ export function readErrorWords(body: string | Json | undefined): ErrorWords {
   const codes: string[] = [];
   collectCodes(value, codes, 0);
   return {
-    message: wordsOf(value, 0),
+    message: wordsOf(value, 0)?.slice(0, MOST_CHARACTERS) ?? null,
     codes,
     status: statusOf(value, codes),
     param: paramOf(value, 0),
@@ -30,6 +30,8 @@ export function readErrorWords(body: string | Json | undefined): ErrorWords {
 
 const DEEPEST = 6;
 const MOST_ITEMS = 5;
+/** A message may repeat the whole request, and is compared with many patterns. */
+const MOST_CHARACTERS = 10_000;
 
 /** The keys of messages, the more useful first. */
 const WORD_KEYS = [
@@ -86,11 +88,11 @@ function textWords(text: string, depth: number): string | null {
   }
   if (!bare.startsWith("<")) return bare === "" ? null : bare;
   const [, reported] =
-    /<title[^>]*>([^<]+)/i.exec(bare) ??
-    /<message[^>]*>([^<]+)/i.exec(bare) ??
-    /<h1[^>]*>([^<]+)/i.exec(bare) ??
+    /<title[^<>]*>([^<]+)/i.exec(bare) ??
+    /<message[^<>]*>([^<]+)/i.exec(bare) ??
+    /<h1[^<>]*>([^<]+)/i.exec(bare) ??
     [];
-  return (reported ?? bare.replaceAll(/<[^>]*>/g, " ")).replaceAll(/\s+/g, " ").trim() || null;
+  return (reported ?? bare.replaceAll(/<[^<>]*>/g, " ")).replaceAll(/\s+/g, " ").trim() || null;
 }
 
 const CODE_KEYS = [

@@ -206,16 +206,25 @@ export async function expireBatches(ctx: Context): Promise<void> {
 export async function deleteBatch(ctx: Context, id: string, force: boolean): Promise<void> {
   const batch = await getBatch(ctx, id);
   if (force) await cancelIfRunning(ctx, batch);
+  if (await dropBatch(ctx, batch)) return;
+  await getBatch(ctx, id);
+  throw new AppError(
+    "BATCH_RUNNING",
+    `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
+  );
+}
+
+/** Deletes a batch that has no call in flight, if `when` holds. Returns whether it did. */
+export async function dropBatch(
+  ctx: Context,
+  batch: Pick<Batch, "id" | "seq">,
+  when: Which = ALWAYS,
+): Promise<boolean> {
   const draft = `~${randomBase32(ctx.random, 16)}`;
-  if (!(await moved(ctx, moves.dropBatch(batch, draft, ctx.live.node)))) {
-    await getBatch(ctx, id);
-    throw new AppError(
-      "BATCH_RUNNING",
-      `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
-    );
-  }
+  if (!(await moved(ctx, moves.dropBatch(batch, draft, ctx.live.node, when)))) return false;
   ctx.signals.emit("deleted", undefined);
   await discardDraft(ctx, draft);
+  return true;
 }
 
 async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {

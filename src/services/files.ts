@@ -217,6 +217,13 @@ export async function deleteFile(ctx: Context, id: string): Promise<void> {
   await discardUpload(ctx, { id, node: null });
 }
 
+/** Deletes an upload unless another process was first. */
+export async function removeFile(ctx: Context, id: string): Promise<void> {
+  await deleteFile(ctx, id).catch((error: unknown) => {
+    if (!(error instanceof AppError) || error.code !== "FILE_NOT_FOUND") throw error;
+  });
+}
+
 /** How many files are removed at a time. */
 const EXPIRED_AT_ONCE = 200;
 
@@ -224,11 +231,7 @@ const EXPIRED_AT_ONCE = 200;
 export async function removeExpiredFiles(ctx: Context): Promise<void> {
   for (;;) {
     const due = await readRows(ctx.client, store.expiredFiles(ctx.clock.now(), EXPIRED_AT_ONCE));
-    for (const { id } of due)
-      await deleteFile(ctx, id).catch((error: unknown) => {
-        // Another process has deleted it first.
-        if (!(error instanceof AppError) || error.code !== "FILE_NOT_FOUND") throw error;
-      });
+    for (const { id } of due) await removeFile(ctx, id);
     if (due.length < EXPIRED_AT_ONCE) return;
   }
 }

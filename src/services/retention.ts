@@ -4,9 +4,10 @@ import type { FinalStatus } from "../domain/task.ts";
 import { createStep } from "../lib/step.ts";
 import { type AgingTable, nextBatches, oldFiles, oldTasks, pruneWindow } from "../store/prune.ts";
 import { readRows } from "../store/rows.ts";
-import { deleteBatch } from "./batch-moves.ts";
+import type { Which } from "../store/which.ts";
+import { dropBatch } from "./batch-moves.ts";
 import { deleteTasks } from "./delete-tasks.ts";
-import { deleteFile } from "./files.ts";
+import { removeFile } from "./files.ts";
 
 /** How many rows are examined in one commit: a millisecond or two. */
 const AT_ONCE = 500;
@@ -64,18 +65,30 @@ export async function pruneBefore(
   }
 }
 
+/**
+ * True for a row of `table` that ended before a time. It is checked once more with the deletion: a batch of the page may
+ * have been retried while those before it were deleted.
+ */
+function endedBefore(table: "batches" | "tasks", before: number): Which {
+  const statuses = FINAL.map((status) => `'${status}'`).join(", ");
+  return {
+    where: `${table}.status IN (${statuses}) AND ${table}.completed_at < ?`,
+    args: [before],
+  };
+}
+
 /** Removes batches that ended long ago, with their tasks and results. */
 async function pruneBatches(ctx: Context, keepMs: number): Promise<number> {
   if (keepMs === 0) return 0;
   const before = ctx.clock.now() - keepMs;
+  const when = endedBefore("batches", before);
   let [removed, after] = [0, 0];
   for (;;) {
     const page = await readRows(ctx.longReads.client, nextBatches(after, PAGE));
-    for (const { id, status, completedAt } of page) {
-      const isOld = completedAt !== null && completedAt < before;
-      if (!isOld || !FINAL.some((final) => final === status)) continue;
-      await deleteBatch(ctx, id, false);
-      removed++;
+    for (const batch of page) {
+      const isOld = batch.completedAt !== null && batch.completedAt < before;
+      if (!isOld || !FINAL.some((final) => final === batch.status)) continue;
+      if (await dropBatch(ctx, batch, when)) removed++;
     }
     const last = page.at(-1);
     if (!last || page.length < PAGE) return removed;
@@ -87,6 +100,7 @@ async function pruneBatches(ctx: Context, keepMs: number): Promise<number> {
 async function pruneTasks(ctx: Context, keepMs: number): Promise<number> {
   if (keepMs === 0) return 0;
   const before = ctx.clock.now() - keepMs;
+  const when = endedBefore("tasks", before);
   let removed = 0;
   for (const status of FINAL) {
     let after = { at: -1, seq: -1 };
@@ -96,7 +110,7 @@ async function pruneTasks(ctx: Context, keepMs: number): Promise<number> {
         ({ batch, completedAt }) =>
           batch === SINGLE_TASKS && completedAt !== null && completedAt < before,
       );
-      removed += await deleteTasks(ctx, gone);
+      removed += await deleteTasks(ctx, gone, when);
       const last = page.at(-1);
       if (!last || page.length < PAGE) break;
       after = last;
@@ -110,7 +124,7 @@ async function pruneFiles(ctx: Context, keepMs: number): Promise<number> {
   let removed = 0;
   for (;;) {
     const page = await readRows(ctx.longReads.client, oldFiles(ctx.clock.now() - keepMs, PAGE));
-    for (const { id } of page) await deleteFile(ctx, id);
+    for (const { id } of page) await removeFile(ctx, id);
     removed += page.length;
     if (page.length < PAGE) return removed;
   }

@@ -196,13 +196,19 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
 
 /**
  * Deletes a batch that has no call in flight by renaming it to a draft, which no client sees. The rows of the draft
- * are removed in chunks. Batches that wait for the batch fail.
+ * are removed in chunks. Batches that wait for the batch fail. Nothing is done unless `when` holds.
  */
-export function dropBatch({ id, seq }: Named, draft: string, node: number): Move {
-  const which = {
+export function dropBatch(
+  { id, seq }: Named,
+  draft: string,
+  node: number,
+  when: Which = ALWAYS,
+): Move {
+  const isIdle = {
     where: "seq = ? AND status NOT IN ('running', 'ingesting') AND running = 0",
     args: [seq],
   };
+  const which = both(isIdle, when);
   return {
     waiting: failWaiting(which, {
       code: "BATCH_NOT_FOUND",

@@ -4,6 +4,7 @@ import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { laneOfTask } from "./flex.ts";
 import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
+import { ALWAYS, both, type Which } from "./which.ts";
 
 /** The task's batch is not being written, and was not deleted since the caller saw the task. */
 const IS_THERE = `EXISTS (SELECT 1 FROM batches b WHERE b.seq = tasks.batch AND b.status <> 'ingesting')`;
@@ -176,9 +177,17 @@ export type DeleteUnit = {
   deleted: Statement<{ seq: number }>;
 };
 
-/** Deletes a task with all that belongs to it, unless it is running. `deleted` has a row if it did. */
-export function deleteTask(id: string, batchSeq: number, now: number): DeleteUnit {
-  const which = { where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING}`, args: [id] };
+/**
+ * Deletes a task with all that belongs to it, unless it is running, and if `when` holds. `deleted` has a row if it did.
+ */
+export function deleteTask(
+  id: string,
+  batchSeq: number,
+  now: number,
+  when: Which = ALWAYS,
+): DeleteUnit {
+  const atRest = { where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING}`, args: [id] };
+  const which = both(atRest, when);
   const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
   return {
     counted: countMove(which, "deleted", now),

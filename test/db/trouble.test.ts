@@ -7,7 +7,9 @@ import { createLocalClient } from "../../src/db/local-client.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { reportDamage } from "../../src/services/damage.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { type Json, startServer, until } from "../support/server.ts";
+import { type Json, KEY, startServer, until } from "../support/server.ts";
+
+const HEADERS = { authorization: `Bearer ${KEY}` };
 
 describe("a database that fails", () => {
   test.each([
@@ -38,6 +40,17 @@ describe("a database that fails", () => {
       "service_unavailable",
       "5",
     ]);
+    for (const dialect of ["api/v1", "v1"]) {
+      const form = new FormData();
+      if (dialect === "v1") form.append("purpose", "batch");
+      form.append("file", new Blob(['{"prompt":"x"}\n'.repeat(200_000)]), "x.jsonl");
+      const url = `${app.url}/${dialect}/files`;
+      const answer = await fetch(url, { method: "POST", headers: HEADERS, body: form });
+      expect([answer.status, await answer.text()]).toEqual([
+        503,
+        expect.stringContaining("The database cannot be written"),
+      ]);
+    }
     const ready = await fetch(`${app.url}/readyz`);
     expect([ready.status, ready.headers.get("retry-after")]).toEqual([503, "5"]);
     expect((await app.get("/status/services/database")).body.data.status).toBe("unhealthy");

@@ -17,6 +17,13 @@ describe("a large file", () => {
     mkdirSync(join(dir, "files"));
     writeFileSync(join(dir, "files", "in.csv"), csvOf(60_000));
     const env = { DATA_DIR: dir };
+    const storedRows = async () => {
+      const { createClient } = await import("@libsql/client");
+      const reader = createClient({ url: `file:${join(dir, "task-runner.db")}` });
+      const { rows } = await reader.execute("SELECT count(*) AS n FROM tasks");
+      reader.close();
+      return Number(rows[0]?.["n"]);
+    };
     {
       await using app = await startProcess(env);
       const creating = app
@@ -24,13 +31,7 @@ describe("a large file", () => {
         .catch(() => undefined);
       // Its first rows can be seen in the database while it does not exist for anybody.
       await until(async () => (await app.get("/tasks?limit=1")).status === 200);
-      await until(async () => {
-        const { createClient } = await import("@libsql/client");
-        const reader = createClient({ url: `file:${join(dir, "task-runner.db")}` });
-        const { rows } = await reader.execute("SELECT count(*) AS n FROM tasks");
-        reader.close();
-        return Number(rows[0]?.["n"]) >= 5000 || undefined;
-      });
+      await until(async () => (await storedRows()) >= 5000 || undefined);
       expect((await app.get("/batches/b")).status).toBe(404);
       expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
       expect((await app.get("/tasks/row-1")).status).toBe(404);
@@ -40,6 +41,8 @@ describe("a large file", () => {
     await using app = await startProcess(env);
     expect((await app.get("/batches/b")).status).toBe(404);
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
+    // The rest of the draft is removed in the background.
+    await until(async () => (await storedRows()) === 0 || undefined, 60_000);
     const { status, body } = await app.post("/batches", { id: "b", inputFile: "in.csv" });
     expect([status, body.data?.taskCount]).toEqual([201, 60_000]);
     await app.kill("SIGTERM");

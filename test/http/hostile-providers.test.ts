@@ -133,6 +133,34 @@ test("long names, ids and codes of a provider are cut where they are stored", as
   expect(Number(rows[2]?.["error"])).toBeLessThan(3000);
 });
 
+describe("a text on which a pattern could backtrack for minutes", () => {
+  const SIZE = 100_000;
+  test.each([
+    ["dashes", 404, 404, "PROVIDER_NOT_FOUND", `${"-".repeat(SIZE)}x`],
+    ["opened tags", 500, 500, "PROVIDER_ERROR", "<".repeat(SIZE)],
+    ["opened titles", 500, 500, "PROVIDER_ERROR", "<title".repeat(SIZE / 6)],
+    [
+      "a repeated word",
+      400,
+      400,
+      "PROVIDER_REJECTED_REQUEST",
+      JSON.stringify({ error: { message: "violat".repeat(SIZE / 3) } }),
+    ],
+    ["blanks", 200, 502, "PROVIDER_BAD_RESPONSE", `{"a":${" ".repeat(SIZE)}x`],
+    // A live answer of this length is passed on unread.
+    ["quotes", 200, 200, "PROVIDER_BAD_RESPONSE", `{"a":NaN,${'\\"'.repeat(SIZE * 2)}`],
+  ])("fails its call like any other: %s", async (_, status, live, code, said) => {
+    provider.state.behave = (__, response) => {
+      response.writeHead(status, { "content-type": "text/plain" });
+      response.end(said);
+      return undefined;
+    };
+    const task = app.post("/tasks?execute=true", { prompt: "x" }, { prefer: "wait=30" });
+    const [passed, { body }] = await Promise.all([ask(), task]);
+    expect([passed.status, body.data.error.code]).toEqual([live, code]);
+  });
+});
+
 describe("the lines of a stream", () => {
   function read(...texts: string[]): StreamEvent[] {
     const events: StreamEvent[] = [];

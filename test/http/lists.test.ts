@@ -81,6 +81,24 @@ test("every list works with each set of its filters, in each order, on the first
   expect(asked).toBeGreaterThan(400);
 });
 
+test("every list refuses pages beyond the first ten thousand rows, and names the cursor", async () => {
+  const { paths } = (await app.get(`${app.url}/openapi.json`)).body;
+  const refused: string[] = [];
+  for (const [path, { get }] of Object.entries<Json>(paths)) {
+    if (!get?.parameters?.some(({ name }: Json) => name === "page")) continue;
+    const url = lists[path] ?? path;
+    expect([url, (await app.get(`${url}?limit=100&page=101`)).status]).toEqual([url, 200]);
+    const { status, body } = await app.get(`${url}?limit=100&page=102`);
+    expect([url, status, body.error.message]).toEqual([
+      url,
+      400,
+      expect.stringContaining("`cursor`"),
+    ]);
+    refused.push(path);
+  }
+  expect(refused.length).toBeGreaterThan(8);
+});
+
 function ordersOf(named: (name: string) => Json): string[] {
   const sorts: string[] = named("sort")?.enum ?? [];
   const orders: string[] = named("order")?.enum ?? [];

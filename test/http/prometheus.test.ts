@@ -83,6 +83,21 @@ test("an attempt to deliver is counted once, by its outcome", async () => {
   expect(counted).toEqual(["delivered 2", "retried 1", "failed 0"]);
 });
 
+test("a stretch that holds the main thread is in the histogram of its delays", async () => {
+  await using app = await startServer();
+  const longDelays = async () => {
+    const text = await (await fetch(`${app.url}/metrics`)).text();
+    const count = (bound: string) =>
+      Number(text.split(`event_loop_delay_seconds_bucket{le="${bound}"} `)[1]?.split("\n")[0]);
+    return count("+Inf") - count("0.2");
+  };
+  await until(async () => Number.isFinite(await longDelays()) || undefined);
+  const before = await longDelays();
+  const end = performance.now() + 300;
+  while (performance.now() < end);
+  await until(async () => (await longDelays()) > before || undefined);
+});
+
 test("the dashboard uses only metrics that are reported", async () => {
   const text = await Bun.file("examples/monitoring/dashboard.json").text();
   const names = [...text.matchAll(/gptrunner_(\w+)/g)].map(([, name = ""]) =>

@@ -227,6 +227,16 @@ describe("a download", () => {
     expect((await ask(`bytes=-${nines}`)).text).toBe(text);
     expect((await ask(`bytes=${nines}-`)).status).toBe(416);
   });
+
+  test("of a range with long runs of blanks does not keep others waiting", async () => {
+    await givenResults("blank", 1);
+    const path = "/batches/blank/results";
+    const blanks = " ".repeat(5000);
+    const ask = (range: string) => app.get(path, { range });
+    expect((await ask(`bytes=${blanks}0${blanks}-${blanks}1`)).text).toHaveLength(2);
+    expect((await ask(`bytes=${blanks}-${blanks}x`)).status).toBe(200);
+    expect((await ask(`bytes=1 2-3`)).status).toBe(200);
+  });
 });
 
 describe("a parameter or name", () => {

@@ -4,7 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { PostWebhook } from "../../src/context.ts";
+import type { InStatement } from "@libsql/client";
+
+import type { Context, PostWebhook } from "../../src/context.ts";
+import { deleteTasksWhere } from "../../src/services/delete-tasks.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { shrinkFile } from "../../src/services/vacuum.ts";
 import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
@@ -14,6 +17,14 @@ const daysAgo = (days: number) => Date.now() - days * DAY;
 
 async function run(app: TestServer, sql: string, ...args: (number | string)[]): Promise<void> {
   await app.ctx.client.execute(sql, args);
+}
+
+async function uploaded(app: TestServer, name: string): Promise<string> {
+  const form = new FormData();
+  form.append("file", new Blob(["prompt\nx\n"]), name);
+  const headers = { authorization: `Bearer ${KEY}` };
+  const answer = await fetch(`${app.url}/api/v1/files`, { method: "POST", headers, body: form });
+  return ((await answer.json()) as Json).data.id;
 }
 
 describe("what is old is removed", () => {
@@ -106,13 +117,7 @@ describe("what is old is removed", () => {
     await app.post("/tasks?execute=true", { id: "done", prompt: "x" }, { prefer: "wait=10" });
     await app.post("/batches/old/execute");
     await app.finished("old");
-    const form = new FormData();
-    form.append("file", new Blob(["prompt\nx\n"]), "x.csv");
-    await fetch(`${app.url}/api/v1/files`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${KEY}` },
-      body: form,
-    });
+    await uploaded(app, "x.csv");
     expect(await pruneHistory(app.ctx)).toBe(0);
     await run(
       app,
@@ -130,6 +135,80 @@ describe("what is old is removed", () => {
       ),
     ).toEqual([404, 404, 200, 200]);
     expect(await app.differences()).toEqual([]);
+  });
+});
+
+/** The context of a server in which `act` happens between the reading of a page with `sql` and its deletion. */
+function actingAfter({ ctx }: TestServer, sql: string, act: () => Promise<unknown>): Context {
+  const { client } = ctx.longReads;
+  const execute = async (statement: InStatement) => {
+    const rows = await client.execute(statement);
+    if (JSON.stringify(statement).includes(sql)) await act();
+    return rows;
+  };
+  const acting = new Proxy(client, {
+    get: (target, name) => (name === "execute" ? execute : Reflect.get(target, name)),
+  });
+  return { ...ctx, longReads: { ...ctx.longReads, client: acting } };
+}
+
+describe("what changes after it was found for removal stays", () => {
+  test("batches and single tasks that ran again", async () => {
+    await using app = await startServer({ TASK_RETENTION_DAYS: "2", ROLE: "all" });
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+    await app.post("/batches/b/execute", { isDryRun: true });
+    await app.finished("b");
+    const runTask = () => app.post("/tasks/t/execute", {}, { prefer: "wait=10" });
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await runTask();
+    for (const table of ["batches", "tasks"])
+      await run(
+        app,
+        `UPDATE ${table} SET completed_at = ?, created_at = ?`,
+        daysAgo(3),
+        daysAgo(3),
+      );
+
+    const runBatch = async () => {
+      await app.post("/batches/b/execute");
+      await app.finished("b");
+    };
+    expect(await pruneHistory(actingAfter(app, "FROM batches", runBatch))).toBe(1);
+    expect((await app.get("/batches/b")).status).toBe(200);
+    expect((await app.get("/tasks/t")).status).toBe(404);
+
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await runTask();
+    await run(app, "UPDATE tasks SET completed_at = ?, created_at = ?", daysAgo(3), daysAgo(3));
+    let isFirst = true;
+    const runOnce = async () => {
+      if (isFirst) await runTask();
+      isFirst = false;
+    };
+    expect(
+      await pruneHistory(actingAfter(app, "completed_at AS completedAt FROM tasks", runOnce)),
+    ).toBe(0);
+    expect((await app.get("/tasks/t")).status).toBe(200);
+  });
+
+  test("cancelled tasks that are executed", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await app.post("/tasks/t/cancel");
+    const execute = () => app.post("/tasks/t/execute", {}, { prefer: "wait=10" });
+    const which = { status: "cancelled", createdBefore: Date.now() + 1000 } as const;
+    const ctx = actingAfter(app, "FROM tasks", execute);
+    expect(await deleteTasksWhere(ctx, which)).toEqual({ deleted: 0, isMore: false });
+    expect((await app.get("/tasks/t")).body.data.status).toBe("completed");
+  });
+
+  test("an upload that is gone by then does not end the removal", async () => {
+    await using app = await startServer({ FILE_RETENTION_DAYS: "2" });
+    const ids = await Promise.all(["a", "b"].map((name) => uploaded(app, name)));
+    await run(app, "UPDATE files SET created_at = ?", daysAgo(3));
+    const remove = () => app.send("DELETE", `/files/${ids[0]}`);
+    await pruneHistory(actingAfter(app, "FROM files", remove));
+    expect((await app.get("/files")).body.data.files).toEqual([]);
   });
 });
 
