@@ -9,7 +9,10 @@ import { client, type Json, until } from "../support/server.ts";
 const day = (time: string) => `2026-01-01T${time}Z`;
 const SECOND_PASS = 4;
 
-/** Starts a run, and calls `meddle` while its input file is read for the second time. */
+/**
+ * Starts a run, and calls `meddle` while its input file is read for the second time, and after that what it returns, if
+ * anything.
+ */
 async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): Promise<string> {
   await app.stopScheduler();
   const { body } = await app.post(`/scheduled-tasks/${id}/run`);
@@ -22,8 +25,10 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
       ...files,
       // One read for the header, one to check all rows, and one to store them.
       async *read(...args: Parameters<typeof files.read>) {
-        if (++reads === SECOND_PASS) await meddle();
+        const isSecond = ++reads === SECOND_PASS;
+        const undo = isSecond ? await meddle() : undefined;
         yield* files.read(...args);
+        if (typeof undo === "function") undo();
       },
     },
   });
@@ -118,18 +123,41 @@ describe("a run", () => {
     await using app = await startAt(day("08:30:00"), provider.env);
     const total = async () => (await app.get("/batches")).body.data.pagination.total;
     const gone = await app.create({ schedule: "@hourly" });
-    await runMeddling(app, gone, "moved", () => app.del(`/scheduled-tasks/${gone}`));
+    // As if the process that deletes it died before it removed the batch.
+    const drop = { sql: "DELETE FROM schedules WHERE id = ?", args: [gone] };
+    await runMeddling(app, gone, "moved", () => app.ctx.writer.write({ deleted: drop }));
+    expect(await total()).toBe(0);
+    const deleted = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, deleted, "moved", () => app.del(`/scheduled-tasks/${deleted}`));
     expect(await total()).toBe(0);
     const disabled = await app.create({ schedule: "@hourly" });
     await runMeddling(app, disabled, "moved", () =>
       app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`),
     );
+    expect((await app.get("/batches")).body.data.batches[0].status).toBe("pending");
     await app.startScheduler();
     expect(await app.ended(disabled)).toMatchObject([
       { status: "cancelled", reason: "The schedule was disabled", counts: { cancelled: 2 } },
     ]);
     expect([await total(), provider.requests]).toEqual([1, []]);
     expect(await app.differences()).toEqual([]);
+  });
+
+  test("whose process died after it made the batch has none when its schedule is deleted or disabled", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const total = async () => (await app.get("/batches")).body.data.pagination.total;
+    const die = () => Promise.reject(new Error("the process dies"));
+    const gone = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, gone, "moved", die);
+    expect(await total()).toBe(1);
+    await app.del(`/scheduled-tasks/${gone}`);
+    expect(await total()).toBe(0);
+    const disabled = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, disabled, "moved", die);
+    await app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`);
+    await app.startScheduler();
+    expect(await app.ended(disabled)).toMatchObject([{ status: "cancelled" }]);
+    expect(await total()).toBe(0);
   });
 
   test("whose batch was just started is cancelled on request, and otherwise completes as it began", async () => {
@@ -160,7 +188,7 @@ describe("a run", () => {
     await using app = await startAt(day("08:30:00"));
     const [rows, others] = ["prompt\nhello\nworld\n", "prompt\nother\nrows!\n"];
     const path = join(app.filesDir, "in.csv");
-    const changes: [string, () => void][] = [
+    const changes: [string, () => (() => void) | void][] = [
       ["overwritten by a longer one", () => app.file("in.csv", `${others}and more\n`)],
       ["overwritten by one as long", () => app.file("in.csv", others)],
       ["cut short", () => truncateSync(path, 13)],
@@ -171,6 +199,21 @@ describe("a run", () => {
           app.file("new.csv", others);
           utimesSync(join(app.filesDir, "new.csv"), atime, mtime);
           renameSync(join(app.filesDir, "new.csv"), path);
+        },
+      ],
+      [
+        "exchanged and put back",
+        () => {
+          renameSync(path, `${path}.old`);
+          app.file("in.csv", others);
+          return () => renameSync(`${path}.old`, path);
+        },
+      ],
+      [
+        "overwritten by one as long, and dated back",
+        () => {
+          app.file("in.csv", others);
+          utimesSync(path, 1e9, 1e9);
         },
       ],
       ["renamed", () => renameSync(path, `${path}.old`)],
@@ -240,6 +283,13 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
   const expiring = await makeKey({ expiresAt: day("08:45:00") });
   const ids = [await make(revoked.key), await make(expiring.key)];
   expect((await app.del(`/api-keys/${revoked.id}`)).status).toBe(200);
+  // As if a run of it were paused: the alert of that does not stand for the other.
+  await app.ctx.writer.write({
+    raised: {
+      sql: "INSERT INTO alerts VALUES ('schedule.paused', ?, 'Its run is paused', 1)",
+      args: [ids[0] ?? ""],
+    },
+  });
   await app.at(day("09:00:00"));
   for (const [i, why] of ["was revoked", "has expired"].entries()) {
     const { body } = await app.get(`/scheduled-tasks/${ids[i]}`);
@@ -252,7 +302,8 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
     expect(run).toMatchObject({ status: "failed", error: { code: "FORBIDDEN" } });
     expect(run.reason).toContain(why);
   }
-  expect(await alerts(app)).toHaveLength(2);
+  const messages = (await alerts(app)).map(({ message }) => message).join("\n");
+  expect(messages).toMatch(/was stopped.*was revoked\n.*was stopped.*has expired$/);
 });
 
 test("if runs may overlap, each needs its own results file", async () => {
