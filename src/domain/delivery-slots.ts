@@ -26,33 +26,51 @@ export function weightOf(latencyMs: number): number {
 
 /**
  * How many deliveries may be in flight in all when an endpoint with `calls` in flight starts one more. The last
- * quarter of the slots is reserved for quick endpoints, and half of that quarter for quick endpoints with nothing in
- * flight. Slow endpoints share half of all slots as long as each has less in flight than its share, which shrinks
- * with its latency. So no number of endpoints that hang keeps a quick one waiting.
+ * eighth of the slots is reserved for endpoints with nothing in flight, so that busy ones keep none waiting, and the
+ * eighth before it for quick ones. Slow endpoints share half of all slots as long as each has less in flight than its
+ * share, which shrinks with its latency.
  */
 export function deliveryCeiling(
   { most, latencyMs }: Pick<EndpointLoad, "most" | "latencyMs">,
   calls: number,
   capacity: number,
 ): number {
-  const part = (eighths: number) => Math.ceil((capacity * eighths) / 8);
-  if (isQuick(latencyMs)) return calls === 0 ? capacity : part(7);
-  if (calls === 0) return part(6);
+  if (calls === 0) return capacity;
+  if (isQuick(latencyMs)) return eighthsOf(capacity, 7);
   const share = Math.max(1, Math.floor((most * QUICK_MS) / latencyMs));
-  return calls < share ? part(5) : part(4);
+  return eighthsOf(capacity, calls < share ? 5 : 4);
+}
+
+/**
+ * How many deliveries to slow endpoints may be in flight when one with nothing in flight starts one. So no number of
+ * endpoints that hang keeps a quick one waiting.
+ */
+function slowCeiling(capacity: number): number {
+  return eighthsOf(capacity, 6);
+}
+
+function eighthsOf(capacity: number, eighths: number): number {
+  return Math.ceil((capacity * eighths) / 8);
 }
 
 /** How many deliveries each endpoint starts now, `most` in all; those that start none are left out. */
 export function shareDeliveries<Load extends EndpointLoad>(
-  endpoints: Iterable<Load>,
+  endpoints: readonly Load[],
   capacity: number,
   most = Infinity,
 ): Map<Load, number> {
+  const isSlow = ({ latencyMs }: Load) => !isQuick(latencyMs);
+  let slow = endpoints.filter(isSlow).reduce((sum, { inFlight }) => sum + inFlight, 0);
   return fillSlots(endpoints, {
     capacity,
     most,
     mayTake: (endpoint, calls, total) =>
-      calls < endpoint.most && total < deliveryCeiling(endpoint, calls, capacity),
+      calls < endpoint.most &&
+      total < deliveryCeiling(endpoint, calls, capacity) &&
+      (calls > 0 || !isSlow(endpoint) || slow < slowCeiling(capacity)),
+    onTake: (endpoint) => {
+      if (isSlow(endpoint)) slow++;
+    },
   });
 }
 

@@ -92,8 +92,8 @@ type NameValues = {
   isExact?: boolean;
 };
 
-/** Clocks are put back by an hour, by half of one (Lord Howe Island), or by two (Troll). */
-const CLOCK_CHANGES_MS = [3_600_000, 1_800_000, 7_200_000];
+/** Clocks are put back by an hour, by half of one (Lord Howe Island), by two (Troll), or by three (Casey). */
+const CLOCK_CHANGES_MS = [3_600_000, 1_800_000, 7_200_000, 10_800_000];
 
 /**
  * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled in, date and time

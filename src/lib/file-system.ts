@@ -77,8 +77,9 @@ export const systemFiles: FileSystem = {
   read: (path, chunkBytes = 65_536) => createReadStream(path, { highWaterMark: chunkBytes }),
   blob: (path) => openAsBlob(path),
   async versionOf(path) {
-    const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true });
-    return [dev, ino, size, mtimeNs].join();
+    // The last is the time of any change: a file that was exchanged and put back, or dated back, has another.
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join();
   },
   async readStart(path, bytes) {
     const file = await open(path);

@@ -85,8 +85,10 @@ function postTo(
     deadline.addEventListener("abort", giveUp, { once: true });
     request.on("error", reject);
     request.on("response", (response) => {
-      // The server has answered. How the body ends, or that it does not, no longer matters.
+      // The server has answered. How the body ends, or that it does not, no longer matters. A reset or a malformed body
+      // is an error of the request, too.
       deadline.removeEventListener("abort", giveUp);
+      request.off("error", reject).on("error", () => {});
       readText(response, clock, (text) => {
         request.destroy();
         resolve({

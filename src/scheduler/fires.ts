@@ -7,7 +7,7 @@ import { nextRound } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { label } from "../lib/meters.ts";
 import { whyKeyIsInvalid } from "../services/key-validity.ts";
-import { insertAlert } from "../store/alerts.ts";
+import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { addRuns, type NewRun, supersede } from "../store/schedule-runs.ts";
 import {
   isActiveAsRead,
@@ -141,11 +141,12 @@ async function stop(ctx: Context, schedule: Timing, reason: string): Promise<voi
   const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
   const now = ctx.clock.now();
   const which = isActiveAsRead(schedule);
+  const can = hasRow("schedules", which);
+  const alert = { code: "schedule.paused" as const, subject: schedule.id, message, raisedAt: now };
   await ctx.writer.write({
-    alert: insertAlert(
-      { code: "schedule.paused", subject: schedule.id, message, raisedAt: now },
-      hasRow("schedules", which),
-    ),
+    // There may be one of a run that is paused.
+    replaced: deleteAlert(alert.code, alert.subject, now, can),
+    alert: insertAlert(alert, can),
     paused: pauseSchedule(which, reason, now),
   });
   log.error(message);

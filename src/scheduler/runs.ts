@@ -7,13 +7,14 @@ import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { logError } from "../lib/logged-error.ts";
 import { label } from "../lib/meters.ts";
-import { cancelBatch, deleteBatch, executeBatch } from "../services/batch-moves.ts";
+import { cancelBatch, executeBatch } from "../services/batch-moves.ts";
 import { requireBudget } from "../services/budgets.ts";
 import { createBatch } from "../services/create-batch.ts";
+import { discardBatchOf } from "../services/discard-run.ts";
 import { discardDrafts, hasDrafts } from "../services/drafts.ts";
 import { whyKeyIsInvalid } from "../services/key-validity.ts";
 import { commonSteadyTime } from "../services/time.ts";
-import { insertAlert } from "../store/alerts.ts";
+import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
 import {
@@ -56,7 +57,7 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     const { begun } = await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );
-    if (begun.changed === 0) await discardUnwanted(ctx, run, batch.id);
+    if (begun.changed === 0 && !(await findRun(ctx.db, id))) await discardBatchOf(ctx, id);
   } catch (error) {
     if (!(await isStillWanted(ctx, run))) return;
     await afterFailedStart(ctx, schedule, run, error);
@@ -67,13 +68,6 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
 async function isStillWanted(ctx: Context, { id }: ScheduleRun): Promise<boolean> {
   const run = (await findRun(ctx.db, id))?.run;
   return run?.status === "pending" && run.cancelReason === null;
-}
-
-/** Removes the batch of a deleted run, unless the batch was started before. */
-async function discardUnwanted(ctx: Context, run: ScheduleRun, batch: string): Promise<void> {
-  const isGone = (await findRun(ctx.db, run.id)) === undefined;
-  if (isGone && (await findBatch(ctx.db, batch))?.status === "pending")
-    await deleteBatch(ctx, batch, false);
 }
 
 async function requireBatch(
@@ -232,6 +226,7 @@ async function finishRun(
     stopped:
       status === "failed"
         ? {
+            replaced: deleteAlert(alert.code, alert.subject, now, mustStop),
             alert: insertAlert(alert, mustStop),
             dropped: dropRuns(schedule.seq, {
               which: "queued",

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { background } from "../lib/background.ts";
 import { type Clock, endsWithin } from "../lib/clock.ts";
 import { createLoop } from "../lib/loop.ts";
+import { discardBatchOf } from "../services/discard-run.ts";
 import { commonSteadyTime, commonTime } from "../services/time.ts";
 import { readRows } from "../store/rows.ts";
 import {
@@ -134,9 +135,10 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
 
   async function cancelAsked(): Promise<void> {
     for (const { id, status, batch } of await readRows(ctx.client, RUNS_TO_CANCEL))
-      if (status !== "running")
-        await ctx.writer.write({ ended: endUnbegunRun(id, ctx.clock.now()) });
-      else if (batch !== null && !busy.has(id)) workOn(id, cancelRun(ctx, batch));
+      if (status !== "running") {
+        const { ended } = await ctx.writer.write({ ended: endUnbegunRun(id, ctx.clock.now()) });
+        if (ended.changed > 0) await discardBatchOf(ctx, id);
+      } else if (batch !== null && !busy.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
   /** Works in the background, and frees its place when it is done. */

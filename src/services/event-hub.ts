@@ -9,11 +9,9 @@ import { logError } from "../lib/logged-error.ts";
 import { createLoop } from "../lib/loop.ts";
 import { findLogBounds, readEvents, thoseThere } from "../store/events.ts";
 import { readRows } from "../store/rows.ts";
-import type { Timeline } from "../store/timeline.ts";
-import { findGap, toGapFrame } from "./event-gap.ts";
+import { type Gap, readGap, toGapFrame } from "./event-gap.ts";
 import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
-import { readTimeline } from "./timeline.ts";
 
 /** The reader of a stream. */
 export type StreamReader = {
@@ -24,11 +22,15 @@ export type StreamReader = {
 };
 
 export type EventHub = {
-  /** A stream of matching events after the id `after`, or, without it, from now on. */
+  /**
+   * A stream of matching events after the id `after`, or, without it, from now on. `isOver`: its subject has ended, so
+   * it ends with the last of them.
+   */
   open(
     filter: StreamFilter,
     after: number | undefined,
     reader: StreamReader,
+    isOver?: boolean,
   ): Promise<ReadableStream<Uint8Array>>;
   start(): void;
   /** Ends all streams after the events that are in the log by now, with a hint to reconnect. */
@@ -201,31 +203,31 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   }
 
   return {
-    async open(filter, after, { signal, release }) {
+    async open(filter, after, { signal, release }, isOver = false) {
       streams++;
       let oldest: number;
-      let newest: number;
-      let broken: Timeline;
+      let gap: Gap | undefined;
       try {
         await (waking ??= wake());
         // Another node has sent the reader events that this one has not read yet.
         if (after !== undefined && after > position) await loop.look();
-        ({ first: oldest, last: newest } = await findLogBounds(client));
-        if (after !== undefined && after > position && after <= newest) throw notRead();
-        broken = await readTimeline(ctx);
+        const { first, last } = await findLogBounds(client);
+        if (after !== undefined && after > position && after <= last) throw notRead();
+        oldest = first;
+        gap = await readGap(ctx, after);
       } catch (error) {
         if (--streams === 0) sleep();
         throw error;
       }
-      const gap = findGap(after, { ...broken, oldest, newest: Math.max(newest, position) });
       const group = groups.join(filter);
       const stream = createStream({
         client,
         clock,
         filter,
-        after: gap ? oldest - 1 : Math.min(Math.max(after ?? position, oldest - 1), position),
+        after: gap ? gap.oldest - 1 : Math.min(Math.max(after ?? position, oldest - 1), position),
         position: () => position,
-        greeting: gap && toGapFrame(gap, new Date(clock.now())),
+        greeting: gap && toGapFrame(gap, new Date(clock.now()), isOver),
+        isOver,
         onClose() {
           group.streams.delete(stream);
           groups.drop(group);

@@ -41,6 +41,8 @@ export type StreamOptions = {
   after: number;
   /** Sent before all events. */
   greeting: string | undefined;
+  /** Its subject has ended, unless later events say otherwise. */
+  isOver: boolean;
   /** The id up to which the hub has sent events. */
   position: () => number;
   onClose: () => void;
@@ -69,7 +71,7 @@ export function createStream(options: StreamOptions): LiveStream {
   const { client, clock, filter, position } = options;
   let after = options.after;
   let state: "behind" | "live" | "closed" = "behind";
-  let isOver = false;
+  let { isOver } = options;
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   const body = new ReadableStream<Uint8Array>(

@@ -3,6 +3,7 @@ import { isFinal } from "../domain/task.ts";
 import { nextRound } from "../lib/clock.ts";
 import { findIdBefore, findLogBounds, readEvents } from "../store/events.ts";
 import { getBatch } from "./batches.ts";
+import { readGap } from "./event-gap.ts";
 import type { EventHub, StreamReader } from "./event-hub.ts";
 import { isWanted, type StreamFilter } from "./event-stream.ts";
 import { getTask } from "./tasks.ts";
@@ -37,7 +38,7 @@ export async function watchSubject(
   if (start === "now" && !isOver) return hub.open(filter, undefined, reader);
   const after = typeof start === "number" ? start : await findIdBefore(ctx.reads.client, createdAt);
   if (isOver && (start === "now" || !(await isAnythingLeft(ctx, filter, after)))) return undefined;
-  return hub.open(filter, after, reader);
+  return hub.open(filter, after, reader, isOver);
 }
 
 async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
@@ -50,11 +51,10 @@ async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
   return { seq: task.seq, createdAt: task.createdAt, isOver: isFinal(task.status) };
 }
 
-/** Whether the log has an event after `after` that the stream would send. */
+/** Whether the stream would send anything after the event `after`. */
 async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
   const { first, last } = await findLogBounds(ctx.reads.client);
-  // The database was restored, so all events are sent again.
-  if (after > last) return last > 0;
+  if (await readGap(ctx.reads, after)) return true;
   for (let at = Math.max(after, first - 1); at < last;) {
     const page = await readEvents(ctx.reads.client, at, last, 200, filter);
     if (page.events.some((event) => isWanted(filter, event))) return true;

@@ -14,6 +14,7 @@ import type { Caller } from "./caller.ts";
  */
 const DEFAULTS: Record<string, unknown> = {
   priority: "normal",
+  parameters: {},
   cache: false,
   safeOutput: false,
   flexDeadlineMinutes: FLEX_DEADLINE_MINUTES,
@@ -38,8 +39,13 @@ export function settingsOf(config: BatchConfig = {}): Record<string, unknown> | 
 
 function withoutEqual(fields: object, others: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(fields).filter(([name, value]) => others[name] !== value),
+    Object.entries(fields).filter(([name, value]) => !isEqual(value, others[name])),
   );
+}
+
+function isEqual(value: unknown, other: unknown): boolean {
+  const areBoth = typeof value === "object" && typeof other === "object";
+  return areBoth ? canonicalJson(value) === canonicalJson(other) : value === other;
 }
 
 function orNothing(fields: Record<string, unknown>): Record<string, unknown> | undefined {

@@ -22,11 +22,13 @@ import {
   listRuns,
   type RunWithBatch,
   supersede,
+  unbegunRunsOf,
 } from "../store/schedule-runs.ts";
 import * as store from "../store/schedules.ts";
 import { hasRow } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import type { Caller } from "./caller.ts";
+import { discardBatchOf } from "./discard-run.ts";
 import { explainPath } from "./explain-path.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
@@ -168,14 +170,20 @@ export async function updateSchedule(
   }
 }
 
-/** Removes a schedule and its run history. Batches of its runs stay, and continue if they are running. */
+/**
+ * Removes a schedule and its run history. Batches of its runs stay, and continue if they are running, but for one that was
+ * made and not started.
+ */
 export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
-  const { deleted } = await ctx.writer.write({
+  const { seq } = await getSchedule(ctx, id);
+  const { unbegun, deleted } = await ctx.writer.write({
+    unbegun: unbegunRunsOf(seq),
     deleted: store.deleteSchedule(id),
     alert: deleteAlert("schedule.paused", id, ctx.clock.now()),
   });
   if (deleted.changed === 0) throw notFound(id);
   ctx.signals.emit("schedules", undefined);
+  for (const run of unbegun.rows) await discardBatchOf(ctx, run.id);
 }
 
 /**

@@ -65,7 +65,11 @@ function reportedBy(path: string, found: Marker | { why: string } | undefined): 
 }
 
 /** Between which events the database was last restored. */
-export async function readTimeline({ client }: Pick<Context, "client">): Promise<Timeline> {
+export async function readTimeline({
+  client,
+}: {
+  client: Pick<Context["client"], "execute">;
+}): Promise<Timeline> {
   const [row] = await readRows(client, TIMELINE);
   if (!row) throw new Error("a SELECT without FROM has a row");
   return row;

@@ -31,12 +31,20 @@ export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
   };
 }
 
-/** Clears an alert, if it was raised, and adds the event that says so. */
-export function deleteAlert(code: AlertCode, subject: string, now: number): AlertUnit {
+/** Clears an alert, if it was raised and a condition holds, and adds the event that says so. */
+export function deleteAlert(
+  code: AlertCode,
+  subject: string,
+  now: number,
+  when: Which = ALWAYS,
+): AlertUnit {
   const alert = { code, subject, message: "All clear", raisedAt: now };
   return {
-    event: reportedOf(alert, "cleared", isRaised(code, subject)),
-    alert: { sql: `DELETE FROM alerts WHERE code = ? AND subject = ?`, args: [code, subject] },
+    event: reportedOf(alert, "cleared", both(isRaised(code, subject), when)),
+    alert: {
+      sql: `DELETE FROM alerts WHERE code = ? AND subject = ? AND ${when.where}`,
+      args: [code, subject, ...when.args],
+    },
   };
 }
 

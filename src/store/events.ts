@@ -104,6 +104,17 @@ export async function findLogBounds(
   return { first: row?.first ?? 0, last: row?.last ?? 0 };
 }
 
+/** The last id in the log up to `id`, and the first above it. */
+export function neighboursOf(
+  id: number,
+): Statement<{ before: number | null; next: number | null }> {
+  return {
+    sql: `SELECT (SELECT max(id) FROM events WHERE id <= ?) AS before,
+                 (SELECT min(id) FROM events WHERE id > ?) AS next`,
+    args: [id, id],
+  };
+}
+
 /**
  * An id below all events that were written at `time` or later. Found by bisection: times grow with ids, except that
  * the clocks of a fleet may differ by a minute.

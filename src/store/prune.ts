@@ -12,7 +12,13 @@ type Aging = {
 };
 
 const AGING = {
-  events: { table: "events", key: "id", at: "x.at" },
+  /** Events are kept until all active endpoints have their deliveries of them. */
+  events: {
+    table: "events",
+    key: "id",
+    at: "x.at",
+    which: "NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.is_active AND w.cursor < x.id)",
+  },
   /** Pending deliveries to an active endpoint are kept until they are delivered or given up. */
   deliveries: {
     table: "webhook_deliveries",

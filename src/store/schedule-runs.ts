@@ -131,6 +131,14 @@ export function releaseRuns(node: number, working: string[]): Statement {
   };
 }
 
+/** Runs of a schedule that have not begun. */
+export function unbegunRunsOf(schedule: number): Statement<{ id: string }> {
+  return {
+    sql: `SELECT id FROM schedule_runs WHERE schedule = ? AND ${isOpenAs("pending")}`,
+    args: [schedule],
+  };
+}
+
 /** Has a row if a run is ready to begin, besides those that this node is already starting. */
 export function findIdleRun(working: string[]): Statement<object> {
   return {

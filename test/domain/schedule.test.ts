@@ -228,6 +228,8 @@ test("a time that comes twice in autumn gives two names", () => {
     name("2026-04-04T15:15:00Z", "Australia/Lord_Howe"),
     name("2026-10-25T00:30:00Z", "Antarctica/Troll"),
     name("2026-10-25T02:30:00Z", "Antarctica/Troll"),
+    name("2010-03-04T12:30:00Z", "Antarctica/Casey"),
+    name("2010-03-04T15:30:00Z", "Antarctica/Casey"),
   ]).toEqual([
     "2026-10-25-02-30-00",
     "2026-10-25-02-30-00b",
@@ -236,5 +238,7 @@ test("a time that comes twice in autumn gives two names", () => {
     "2026-04-05-01-45-00b",
     "2026-10-25-02-30-00",
     "2026-10-25-02-30-00b",
+    "2010-03-04-23-30-00",
+    "2010-03-04-23-30-00b",
   ]);
 });

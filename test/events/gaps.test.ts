@@ -4,10 +4,29 @@ import { join } from "node:path";
 
 import type { PostWebhook } from "../../src/context.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { startServer, type TestServer, until } from "../support/server.ts";
+import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
 const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
+
+/** What the tests ask of a server. */
+function asked(app: TestServer) {
+  return {
+    sql: (text: string) => app.ctx.writer.write({ changed: { sql: text, args: [] } }),
+    /** The gap that a reader gets, if any: it comes with the first bytes. */
+    async gapAfter(id: number): Promise<Json> {
+      await using stream = await follow(app.url, "/events", after(id));
+      await until(() => stream.text() || undefined);
+      const [first] = stream.reported;
+      return first?.event === "gap" ? first.data.data : undefined;
+    },
+    async read(path: string, options: object) {
+      await using stream = await follow(app.url, path, options);
+      await stream.ended();
+      return stream.reported;
+    },
+  };
+}
 
 describe("a reader that reconnects", () => {
   test("after a restore of the database is notified, gets everything, and no id is used twice", async () => {
@@ -87,6 +106,47 @@ describe("a reader that reconnects", () => {
     await using fromOldest = await follow(app.url, "/events?since=0");
     await fromOldest.until("task.created");
     expect(fromOldest.types()).toEqual(["task.created"]);
+  });
+
+  test("is notified also of an earlier restore, of events removed between others, and of an empty log", async () => {
+    await using app = await startServer();
+    const { sql, gapAfter } = asked(app);
+    for (const id of ["a", "b", "c", "d", "e"]) await app.post("/tasks", { id, prompt: "x" });
+    // Two restores: the log has 1 and 2, then 1000003 to 1000005, then the rest.
+    await sql("UPDATE events SET id = id + 1000000 WHERE id > 2");
+    await sql("UPDATE sqlite_sequence SET seq = 3000000 WHERE name = 'events'");
+    await sql("INSERT INTO timeline VALUES (1, 2, 1000005, 3000000)");
+    await app.post("/tasks", { id: "f", prompt: "x" });
+    expect(await gapAfter(6)).toMatchObject({ reason: "restored", oldest: 1, newest: 3_000_001 });
+    expect(await gapAfter(1_000_009)).toMatchObject({ reason: "restored" });
+    for (const kept of [1, 2, 1_000_003, 1_000_005, 3_000_001])
+      expect([kept, await gapAfter(kept)]).toEqual([kept, undefined]);
+    // The clock was ahead when the event before was written, so that is kept longer.
+    await sql("DELETE FROM events WHERE id = 1000004");
+    expect(await gapAfter(1_000_003)).toMatchObject({ reason: "expired", oldest: 1 });
+    expect(await gapAfter(1_000_004)).toBeUndefined();
+    await sql("DELETE FROM events");
+    expect(await gapAfter(3_000_000)).toMatchObject({ reason: "expired", oldest: 3_000_002 });
+    expect(await gapAfter(3_000_001)).toBeUndefined();
+    expect(await gapAfter(3_000_002)).toMatchObject({ reason: "restored" });
+  });
+
+  test("to the stream of a task that has ended is notified, too, and the stream ends", async () => {
+    await using app = await startServer();
+    const { sql, read } = asked(app);
+    await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { prefer: "wait=20" });
+    const path = "/tasks/t/events";
+    const restored = await read(path, after(1000));
+    expect(restored.at(0)).toMatchObject({ event: "gap", data: { data: { reason: "restored" } } });
+    expect(restored.at(-1)?.event).toBe("task.completed");
+    expect(await app.get(path, after(restored.at(-1)?.id ?? 0).headers)).toMatchObject({
+      status: 204,
+    });
+    await app.post("/tasks", { id: "other", prompt: "x" });
+    await sql(`DELETE FROM events WHERE id <= ${restored.at(-1)?.id}`);
+    const [gap, ...others] = await read(path, after(1));
+    expect([gap?.data.data.reason, others]).toEqual(["expired", []]);
+    expect(await app.get(path, after(gap?.id ?? 0).headers)).toMatchObject({ status: 204 });
   });
 
   test("with an empty Last-Event-ID has none", async () => {

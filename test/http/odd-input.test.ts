@@ -391,7 +391,12 @@ test("an idempotent request with an explicit default is the same request", async
   await using app = await startServer();
   const task = { prompt: "x", idempotencyKey: "task" };
   const made = await app.post("/tasks", task);
-  const again = await app.post("/tasks", { ...task, priority: "normal", cache: false });
+  const again = await app.post("/tasks", {
+    ...task,
+    priority: "normal",
+    parameters: {},
+    cache: false,
+  });
   expect([made.status, again.body.data?.id]).toEqual([201, made.body.data.id]);
   expect((await app.post("/tasks", { ...task, priority: "high" })).status).toBe(409);
   const batch = { id: "b", idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
@@ -402,11 +407,12 @@ test("an idempotent request with an explicit default is the same request", async
       cache: false,
       safeOutput: false,
       maxRepairs: 1,
+      parameters: {},
       csv: { header: true },
       xlsx: { values: "plain" },
     },
     name: "b",
-    tasks: [{ prompt: "x", priority: "normal", cache: false }],
+    tasks: [{ prompt: "x", priority: "normal", parameters: {}, cache: false }],
   };
   for (const [field, value] of [["config", {}] as const, ...Object.entries(spelledOut)]) {
     const { status } = await app.post("/batches", { ...batch, [field]: value });
@@ -415,12 +421,17 @@ test("an idempotent request with an explicit default is the same request", async
   expect((await app.post("/batches", { ...batch, ...spelledOut })).body.data.id).toBe("b");
   expect((await app.post("/batches", { ...batch, config: { safeOutput: true } })).status).toBe(409);
   // What a task says as its batch does is the same; what it says otherwise is not.
-  const config = { cache: true, model: "gpt-4o", maxRetries: 2 };
+  const config = {
+    cache: true,
+    model: "gpt-4o",
+    maxRetries: 2,
+    parameters: { seed: 1 },
+  };
   const cached = { idempotencyKey: "cached", tasks: [{ prompt: "x" }], config };
   expect((await app.post("/batches", cached)).status).toBe(201);
   const alike = [{ prompt: "x", ...config }];
   expect((await app.post("/batches", { ...cached, tasks: alike })).status).toBe(200);
-  for (const other of [{ cache: false }, { model: "gpt-4" }]) {
+  for (const other of [{ cache: false }, { model: "gpt-4" }, { parameters: { seed: 2 } }]) {
     const tasks = [{ prompt: "x", ...other }];
     expect((await app.post("/batches", { ...cached, tasks })).status).toBe(409);
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { postGuarded } from "../../src/lib/guarded-post.ts";
@@ -210,6 +210,27 @@ describe("a post", () => {
       { status: 202, text: "first" },
       { status: 202, text: "first" },
     ]);
+  });
+
+  test.each<[string, string, (socket: Socket) => unknown]>([
+    ["is reset", "content-length: 9\r\n\r\nfirst", (socket) => socket.resetAndDestroy()],
+    ["is malformed", "transfer-encoding: chunked\r\n\r\n", (socket) => socket.write("no\r\n")],
+  ])("is answered when the headers have arrived, even if the body %s", async (_, rest, end) => {
+    const server = createTcpServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () =>
+        socket.write(`HTTP/1.1 200 OK\r\n${rest}`, () => setTimeout(() => end(socket), 20)),
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const answer = await postGuarded(`http://127.0.0.1:${port}/`, {
+      ...OPTIONS,
+      allowedHosts: ["127.0.0.1"],
+      resolveHost: async () => ["127.0.0.1"],
+    });
+    expect(answer.status).toBe(200);
+    server.close();
   });
 
   test("follows no redirect, times out, and reads at most a kilobyte", async () => {

@@ -10,7 +10,10 @@ const day = (time: string) => `2026-01-01T${time}Z`;
 /** One read finds out the encoding, one the header, and one reads all rows. */
 const READS = 3;
 
-/** Starts a run, and calls `meddle` when the rows of its input file begin to be read. */
+/**
+ * Starts a run, and calls `meddle` when the rows of its input file begin to be read, and after they were read what it
+ * returns, if anything.
+ */
 async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): Promise<string> {
   await app.stopScheduler();
   const { body } = await app.post(`/scheduled-tasks/${id}/run`);
@@ -20,8 +23,9 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
     files: {
       ...files,
       async *read(...args: Parameters<typeof files.read>) {
-        if (++reads === READS) await meddle();
+        const undo = ++reads === READS ? await meddle() : undefined;
         yield* files.read(...args);
+        if (typeof undo === "function") undo();
       },
     },
   });
@@ -116,18 +120,41 @@ describe("a run", () => {
     await using app = await startAt(day("08:30:00"), provider.env);
     const total = async () => (await app.get("/batches")).body.data.pagination.total;
     const gone = await app.create({ schedule: "@hourly" });
-    await runMeddling(app, gone, "moved", () => app.del(`/scheduled-tasks/${gone}`));
+    // As if the process that deletes it died before it removed the batch.
+    const drop = { sql: "DELETE FROM schedules WHERE id = ?", args: [gone] };
+    await runMeddling(app, gone, "moved", () => app.ctx.writer.write({ deleted: drop }));
+    expect(await total()).toBe(0);
+    const deleted = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, deleted, "moved", () => app.del(`/scheduled-tasks/${deleted}`));
     expect(await total()).toBe(0);
     const disabled = await app.create({ schedule: "@hourly" });
     await runMeddling(app, disabled, "moved", () =>
       app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`),
     );
+    expect((await app.get("/batches")).body.data.batches[0].status).toBe("pending");
     await app.startScheduler();
     expect(await app.ended(disabled)).toMatchObject([
       { status: "cancelled", reason: "The schedule was disabled", counts: { cancelled: 2 } },
     ]);
     expect([await total(), provider.requests]).toEqual([1, []]);
     expect(await app.differences()).toEqual([]);
+  });
+
+  test("whose process died after it made the batch has none when its schedule is deleted or disabled", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const total = async () => (await app.get("/batches")).body.data.pagination.total;
+    const die = () => Promise.reject(new Error("the process dies"));
+    const gone = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, gone, "moved", die);
+    expect(await total()).toBe(1);
+    await app.del(`/scheduled-tasks/${gone}`);
+    expect(await total()).toBe(0);
+    const disabled = await app.create({ schedule: "@hourly" });
+    await runMeddling(app, disabled, "moved", die);
+    await app.post(`/scheduled-tasks/${disabled}/disable?cancelRuns=true`);
+    await app.startScheduler();
+    expect(await app.ended(disabled)).toMatchObject([{ status: "cancelled" }]);
+    expect(await total()).toBe(0);
   });
 
   test("whose batch was just started is cancelled on request, and otherwise completes as it began", async () => {
@@ -158,7 +185,7 @@ describe("a run", () => {
     await using app = await startAt(day("08:30:00"));
     const [rows, others] = ["prompt\nhello\nworld\n", "prompt\nother\nrows!\n"];
     const path = join(app.filesDir, "in.csv");
-    const changes: [string, () => void][] = [
+    const changes: [string, () => (() => void) | void][] = [
       ["overwritten by a longer one", () => app.file("in.csv", `${others}and more\n`)],
       ["overwritten by one as long", () => app.file("in.csv", others)],
       ["cut short", () => truncateSync(path, 13)],
@@ -169,6 +196,21 @@ describe("a run", () => {
           app.file("new.csv", others);
           utimesSync(join(app.filesDir, "new.csv"), atime, mtime);
           renameSync(join(app.filesDir, "new.csv"), path);
+        },
+      ],
+      [
+        "exchanged and put back",
+        () => {
+          renameSync(path, `${path}.old`);
+          app.file("in.csv", others);
+          return () => renameSync(`${path}.old`, path);
+        },
+      ],
+      [
+        "overwritten by one as long, and dated back",
+        () => {
+          app.file("in.csv", others);
+          utimesSync(path, 1e9, 1e9);
         },
       ],
       ["renamed", () => renameSync(path, `${path}.old`)],
@@ -238,6 +280,13 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
   const expiring = await makeKey({ expiresAt: day("08:45:00") });
   const ids = [await make(revoked.key), await make(expiring.key)];
   expect((await app.del(`/api-keys/${revoked.id}`)).status).toBe(200);
+  // As if a run of it were paused: the alert of that does not stand for the other.
+  await app.ctx.writer.write({
+    raised: {
+      sql: "INSERT INTO alerts VALUES ('schedule.paused', ?, 'Its run is paused', 1)",
+      args: [ids[0] ?? ""],
+    },
+  });
   await app.at(day("09:00:00"));
   for (const [i, why] of ["was revoked", "has expired"].entries()) {
     const { body } = await app.get(`/scheduled-tasks/${ids[i]}`);
@@ -250,7 +299,8 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
     expect(run).toMatchObject({ status: "failed", error: { code: "FORBIDDEN" } });
     expect(run.reason).toContain(why);
   }
-  expect(await alerts(app)).toHaveLength(2);
+  const messages = (await alerts(app)).map(({ message }) => message).join("\n");
+  expect(messages).toMatch(/was stopped.*was revoked\n.*was stopped.*has expired$/);
 });
 
 test("if runs may overlap, each needs its own results file", async () => {

@@ -109,6 +109,23 @@ describe("what is old is removed", () => {
     expect(await left()).toEqual(["pending"]);
   });
 
+  test("events, but not those that an active webhook has no deliveries of yet", async () => {
+    await using app = await startServer({ RETENTION_DAYS: "1" });
+    const hook = { url: "https://hooks.invalid/", events: ["task.created"] };
+    const { id } = (await app.post("/webhooks", hook)).body.data;
+    await app.runner.stop(0);
+    for (const id of ["a", "b"]) await app.post("/tasks", { id, prompt: "x" });
+    await run(app, "UPDATE events SET at = ?", daysAgo(2));
+    await run(app, "UPDATE webhooks SET cursor = 1");
+    const left = async () => {
+      await pruneHistory(app.ctx);
+      return (await app.ctx.client.execute("SELECT task FROM events")).rows;
+    };
+    expect(await left()).toMatchObject([{ task: "b" }]);
+    await app.patch(`/webhooks/${id}`, { isActive: false });
+    expect(await left()).toEqual([]);
+  });
+
   test("batches, single tasks and uploads only if that is configured", async () => {
     await using app = await startServer({ TASK_RETENTION_DAYS: "2", FILE_RETENTION_DAYS: "2" });
     await app.post("/batches", { id: "old", tasks: [{ prompt: "x" }] });

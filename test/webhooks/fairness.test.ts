@@ -4,6 +4,7 @@ import type { PostWebhook } from "../../src/context.ts";
 import { createEndpoints } from "../../src/courier/endpoints.ts";
 import {
   deliveryCeiling,
+  FIRST_LATENCY_MS,
   isQuick,
   nextKind,
   shareDeliveries,
@@ -41,6 +42,16 @@ async function subscribe(app: TestServer, kind: string, count = 1): Promise<stri
 const someTasks = (app: TestServer, count: number) =>
   Promise.all(Array.from({ length: count }, () => app.post("/tasks", { prompt: "x" })));
 
+const load = (key: string, latencyMs: number, inFlight = 0, most = 8) => ({
+  key,
+  latencyMs,
+  weight: weightOf(latencyMs),
+  inFlight,
+  ready: 100,
+  lastServed: 0,
+  most,
+});
+
 describe("endpoints", () => {
   test("that hang or answer after ten seconds do not delay healthy ones", async () => {
     const { postWebhook, of } = receivers({
@@ -62,15 +73,6 @@ describe("endpoints", () => {
   });
 
   test("share the slots so that a quick one always finds some", () => {
-    const load = (key: string, latencyMs: number, inFlight = 0) => ({
-      key,
-      latencyMs,
-      weight: weightOf(latencyMs),
-      inFlight,
-      ready: 100,
-      lastServed: 0,
-      most: 8,
-    });
     const hanging = Array.from({ length: 300 }, (_, i) => load(`h${i}`, 15_000));
     const shares = [...shareDeliveries([...hanging, load("quick", 20)], 256)];
     const quick = shares.find(([{ key }]) => key === "quick");
@@ -80,6 +82,20 @@ describe("endpoints", () => {
     expect([...shareDeliveries([load("slow", 10_000)], 256).values()]).toEqual([8]);
     expect(deliveryCeiling(load("slow", 10_000), 1, 256)).toBe(128);
     expect(deliveryCeiling(load("slower", 2000), 3, 256)).toBe(160);
+  });
+
+  test("with nothing in flight get the next slots, however many wait for quick ones", () => {
+    // Each has as many deliveries waiting as there are slots, and all slots are taken that may be.
+    const busy = Array.from({ length: 10 }, (_, i) => load(`b${i}`, 500, 0, 32));
+    for (const [endpoint, count] of shareDeliveries(busy, 256)) endpoint.inFlight += count;
+    expect(busy.reduce((sum, { inFlight }) => sum + inFlight, 0)).toBe(224);
+    // The latency of an endpoint that has not answered yet is not known, so it counts as slow.
+    for (const latencyMs of [20, FIRST_LATENCY_MS, 10_000]) {
+      const idle = Array.from({ length: 32 }, (_, i) => load(`i${i}`, latencyMs, 0, 1));
+      const starts = shareDeliveries([...busy, ...idle], 256);
+      expect([starts.size, new Set(starts.values())]).toEqual([32, new Set([1])]);
+      expect(busy.some((endpoint) => starts.has(endpoint))).toBe(false);
+    }
   });
 });
 

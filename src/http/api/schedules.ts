@@ -135,7 +135,8 @@ const remove = route({
   path: "/scheduled-tasks/{id}",
   tags,
   summary: "Delete a scheduled task and its run history",
-  description: "Batches of its runs stay, and continue if they are running.",
+  description:
+    "Batches of its runs stay, and continue if they are running. One that was made and not started is removed.",
   ...needs("write"),
   request: { params: Params },
   responses: { 200: done("The scheduled task was deleted"), ...failures(404) },
