@@ -9,15 +9,21 @@ type Aging = {
   at: string;
   /** Which of the rows may go; all by default. */
   which?: string;
+  /** Rows that are older than this, in ms beyond the time of `before`, go in any case. */
+  mostMs?: number;
 };
 
+/** An endpoint that gets nothing for three days is disabled. */
+const LATEST_DELIVERY_MS = 3 * 86_400_000;
+
 const AGING = {
-  /** Events are kept until all active endpoints have their deliveries of them. */
+  /** Events are kept until all active endpoints have their deliveries of them, unless one never catches up. */
   events: {
     table: "events",
     key: "id",
     at: "x.at",
     which: "NOT EXISTS (SELECT 1 FROM webhooks w WHERE w.is_active AND w.cursor < x.id)",
+    mostMs: LATEST_DELIVERY_MS,
   },
   /** Pending deliveries to an active endpoint are kept until they are delivered or given up. */
   deliveries: {
@@ -56,7 +62,7 @@ export type PruneUnit = {
  * does not count, because older ones may follow it.
  */
 export function pruneWindow(name: AgingTable, { after, limit, before, now }: Window): PruneUnit {
-  const { table, key, at, which = "1" }: Aging = AGING[name];
+  const { table, key, at, which = "1", mostMs = Infinity }: Aging = AGING[name];
   const some = `SELECT x.${key} AS k, ${at} AS at FROM ${table} x WHERE x.${key} > ? ORDER BY x.${key} LIMIT ?`;
   return {
     seen: {
@@ -66,8 +72,8 @@ export function pruneWindow(name: AgingTable, { after, limit, before, now }: Win
     pruned: {
       sql: `DELETE FROM ${table} WHERE ${key} IN (
               SELECT s.k FROM (${some}) s CROSS JOIN ${table} x ON x.${key} = s.k
-              WHERE s.at < ? AND ${which})`,
-      args: [after, limit, before],
+              WHERE s.at < ? AND (s.at < ? OR ${which}))`,
+      args: [after, limit, before, mostMs === Infinity ? 0 : before - mostMs],
     },
   };
 }

@@ -222,7 +222,8 @@ describe("a run", () => {
       const id = await app.create({ schedule: "@hourly" });
       await runAnd(app, id, change);
       const [run] = await app.runs(id);
-      expect([name, run.status, run.error?.code]).toEqual([name, "failed", "VALIDATION_ERROR"]);
+      const code = name === "renamed" ? "FILE_NOT_FOUND" : "VALIDATION_ERROR";
+      expect([name, run.status, run.error?.code]).toEqual([name, "failed", code]);
       const why = name === "renamed" ? "in.csv" : "was changed while it was read";
       expect(JSON.stringify(run.error)).toContain(why);
     }

@@ -124,6 +124,14 @@ describe("what is old is removed", () => {
     expect(await left()).toMatchObject([{ task: "b" }]);
     await app.patch(`/webhooks/${id}`, { isActive: false });
     expect(await left()).toEqual([]);
+    // One that never catches up does not keep the log from being removed.
+    await app.patch(`/webhooks/${id}`, { isActive: true });
+    await app.post("/tasks", { id: "c", prompt: "x" });
+    await run(app, "UPDATE events SET at = ?", daysAgo(3.9));
+    await run(app, "UPDATE webhooks SET cursor = 0");
+    expect(await left()).toMatchObject([{ task: "c" }]);
+    await run(app, "UPDATE events SET at = ?", daysAgo(4.1));
+    expect(await left()).toEqual([]);
   });
 
   test("batches, single tasks and uploads only if that is configured", async () => {
