@@ -184,8 +184,8 @@ describe("a batch from JSONL", () => {
       inputFile: "v",
       config: { promptTemplate: "{{x}}" },
     });
-    expect(unknown.body.error.details).toMatchObject({ rows: [{ row: 1 }, { row: 3 }], total: 2 });
-    expect(unknown.body.error.message).toContain("{{x}}");
+    const issue = { path: "config.promptTemplate", message: expect.stringContaining("{{x}}") };
+    expect(unknown.body.error.details.issues).toMatchObject([issue]);
   });
 
   test("sends OpenAI batch lines unchanged, to their own endpoints", async () => {
