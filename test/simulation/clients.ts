@@ -42,6 +42,7 @@ import type { Action, ClientPlan } from "./plan.ts";
 import { ANY_TASK, DECISIONS } from "./provider.ts";
 import { createLuck } from "./random.ts";
 import { repeat } from "./repeat-clients.ts";
+import { sendWrong } from "./wrong-clients.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
@@ -229,6 +230,8 @@ function begin(action: Action, acting: Acting): Begun {
       return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
     case "repeat":
       return repeat(acting);
+    case "send wrong":
+      return sendWrong(acting);
     case "live":
       return callLive(acting);
     case "chain":

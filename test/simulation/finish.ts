@@ -14,6 +14,7 @@ import { checkAnswers, checkReused } from "./schema-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import { checkUnknownCosts } from "./unpriced-checks.ts";
 import type { World } from "./world.ts";
+import { checkWrong } from "./wrong-clients.ts";
 
 /** Longer than any wait except a webhook's: leases, backoff, `Retry-After` of a provider, timeouts. */
 const FINISH_MS = 60_000;
@@ -203,6 +204,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   if (!isDeleting) await checkCharges(database.truth, liveCosts(world), complain);
   await checkUnknownCosts(database.truth, complain);
   checkLive(world.provider.calls, complain);
+  await checkWrong(database.truth, complain);
   await checkRepeats(database.truth, complain);
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);

@@ -426,6 +426,12 @@ export const MUTANTS: Mutant[] = [
     edits: [["src/engine/claiming.ts", "if (!options.isAlive(sentAt)) return 0;", ""]],
   },
   {
+    name: "leave what was written of a refused batch",
+    profile: "fleet",
+    caughtBy: 38,
+    edits: [["src/services/ingest.ts", "if (!isWhole) await writer.discard();", ""]],
+  },
+  {
     name: "send live calls without a reservation",
     profile: "single",
     caughtBy: 61,

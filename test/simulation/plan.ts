@@ -53,8 +53,16 @@ const ACTIONS = [
 ] as const;
 /** Further actions of clients in worlds whose rows come from other batches, reuse their answers, or are skipped. */
 const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
-/** `repeat`: ask until there is an answer, under an idempotency key. `live`: call a provider and wait for the answer. */
-export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number] | "repeat" | "live";
+/**
+ * `repeat`: ask until there is an answer, under an idempotency key. `live`: call a provider and wait for the answer.
+ * `send wrong`: create a batch of which a row is wrong.
+ */
+export type Action =
+  | (typeof ACTIONS)[number]
+  | (typeof ROW_ACTIONS)[number]
+  | "repeat"
+  | "live"
+  | "send wrong";
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
 
