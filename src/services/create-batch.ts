@@ -167,7 +167,7 @@ async function createFrom(
   { seenColumns, scope, ...opened }: Opened & Pick<RowContext, "seenColumns" | "scope">,
   given: Given,
 ): Promise<CreatedBatch> {
-  if (opened.bytes) await requireDiskSpace(ctx, `the rows of ${input.inputFile}`, opened.bytes);
+  if (opened.bytes) await requireDiskSpace(ctx, "the rows of the file", opened.bytes);
   const batch = toNewBatch(ctx, caller, input, null, given);
   const idPrefix = scope.ids ? `${given.id}.` : "";
   const untilTaken = await mayScope(ctx, input, opened, scope, given);
