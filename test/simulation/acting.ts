@@ -21,7 +21,7 @@ export type ClientWorld = {
   /** Kills a node after `ms`. */
   crash(node: Node, ms: number): void;
   /** How many more slow actions a world may take. */
-  left: { webhooks: number; schedules: number; readers: number };
+  left: { webhooks: number; schedules: number; readers: number; wrong: number };
 };
 
 export type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };

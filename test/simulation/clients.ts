@@ -231,7 +231,7 @@ function begin(action: Action, acting: Acting): Begun {
     case "repeat":
       return repeat(acting);
     case "send wrong":
-      return sendWrong(acting);
+      return acting.left.wrong-- > 0 ? sendWrong(acting) : NOTHING;
     case "live":
       return callLive(acting);
     case "chain":

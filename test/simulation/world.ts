@@ -170,7 +170,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     leave,
     staysDead,
     nodeFor,
-    left: { webhooks: 3, schedules: 2, readers: 3 },
+    left: { webhooks: 3, schedules: 2, readers: 3, wrong: 30 },
     nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
     excuseCallsOf(batch: string): void {
       attend(
