@@ -1,7 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive, Waiting } from "../context.ts";
-import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { sharedSteadyNow } from "../services/time.ts";
 import type { Claimed, ClaimedRow, LaneClaim } from "../store/claim.ts";
@@ -14,19 +13,17 @@ import { toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
-import { createLaneBook, type Lane } from "./lane-book.ts";
+import { createLaneBook } from "./lane-book.ts";
 import { createLinger, sharedWindow } from "./linger.ts";
 import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
-import { createNextRuns } from "./next-runs.ts";
 import type { Called, Outcome } from "./outcome.ts";
-import { createPacing } from "./pacing.ts";
+import { createPlanning, MOST_CLAIMED } from "./planning.ts";
 import type { Call, Report } from "./protocol.ts";
 import { createQueueWatch, RETRY } from "./queue-watch.ts";
 import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
 import { createTexts } from "./texts.ts";
-import { createUnproven } from "./unproven.ts";
 import { createUpstreams, type Upstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
@@ -67,8 +64,6 @@ export type DispatcherOptions = {
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** The most runs to claim in a turn. More would block the event loop for long; the next turn follows at once. */
-const MOST_CLAIMED = 256;
 /** The weight of the latest call or commit in the moving averages of their durations. */
 const LEARNING = 1 / 32;
 
@@ -100,9 +95,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     nudge();
   });
   const texts = createTexts(ctx);
-  const nextRuns = createNextRuns(ctx);
-  const pacing = createPacing(ctx, upstreams, texts, nextRuns);
-  const unproven = createUnproven(nextRuns);
+  const planning = createPlanning(ctx, { book, upstreams, texts, nudge });
+  const { pacing } = planning;
   const reuse = createReuse(ctx);
   const linger = createLinger(
     nudge,
@@ -182,7 +176,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       return [];
     };
     const claims =
-      isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
+      isDraining || !options.isAlive() ? [] : await planning.claims(ctx.clock.steady()).catch(note);
     const wanted = claims.reduce((sum, { limit }) => sum + limit, 0);
     if (wanted >= MOST_CLAIMED) nudge();
     const outcomes = reported;
@@ -208,7 +202,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
     const waiting = reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, book.add);
-    if (unproven.learn(outcomes)) nudge();
+    if (planning.learn(outcomes)) nudge();
     meterTurn(ctx.meters, calls, tallies);
     announceEnded(ctx, ended);
     if (finals.length > 0)
@@ -219,20 +213,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     inFlight.paused(halts.keys());
     if (halts.size > 0) signals.emit("batch", undefined);
     take(waiting);
-  }
-
-  async function planClaims(now: number): Promise<LaneClaim[]> {
-    const lanes = book.loads();
-    pacing.open(lanes, now);
-    unproven.open(lanes);
-    const starts = shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED);
-    const fitting = [...starts].map(async ([lane, wanted]): Promise<[Lane, number]> => {
-      const limit = await unproven.fit(lane, wanted);
-      // Other lanes may use the slots.
-      if (limit < wanted) nudge();
-      return [lane, limit];
-    });
-    return pacing.fit(new Map(await Promise.all(fitting)), lanes);
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {
