@@ -19,6 +19,7 @@ import type { GetOptions } from "./lib/guarded-get.ts";
 import type { PostAnswer, PostOptions } from "./lib/guarded-post.ts";
 import type { ResolveHost } from "./lib/guarded-target.ts";
 import type { Meters } from "./lib/meters.ts";
+import type { InProgress } from "./lib/one-by-one.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { Random } from "./lib/random.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
@@ -153,6 +154,8 @@ export type Context = {
   fileStore: FileStore;
   /** The drafts of batches that this process is writing. */
   drafts: Set<string>;
+  /** The batches that this process is creating, by their idempotency keys. */
+  creating: InProgress;
   /** The uploads that this process is writing. */
   uploads: Set<string>;
   /** The temporary files that this process is writing. */

@@ -73,6 +73,7 @@ export function createContext(
       "model",
     ),
     drafts: new Set(),
+    creating: new Map(),
     uploads: new Set(),
     unfinished,
     fileStore: createFileStore(config, world, unfinished),

@@ -4,6 +4,7 @@ import { parseCondition } from "../domain/condition.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
+import { oneByOne } from "../lib/one-by-one.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import type { NewBatch } from "../store/new-batch.ts";
 import { ALWAYS, both } from "../store/which.ts";
@@ -21,6 +22,7 @@ import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import type { RowContext, RowScope } from "./prepare-row.ts";
 import { addWaiting, ingest, type Published } from "./publish-batch.ts";
+import { NamesTaken } from "./row-issues.ts";
 import { timesOf } from "./time.ts";
 
 export type CreatedBatch = {
@@ -45,33 +47,39 @@ export async function createBatch(
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, () => ["batch", meaningOf(payload)]);
-  const replay = await findReplay(ctx, idempotency);
-  if (replay) return replay;
-  try {
-    return await createNew(ctx, caller, input, { ...attempt, idempotency });
-  } catch (error) {
-    const raced = error instanceof AppError ? await findRaced(ctx, idempotency, error) : undefined;
-    if (raced) return raced;
-    throw error;
+  async function createOnce(): Promise<CreatedBatch> {
+    const replay = await findReplay(ctx, idempotency);
+    if (replay) return replay;
+    try {
+      return await createNew(ctx, caller, input, { ...attempt, idempotency });
+    } catch (error) {
+      const raced = await findRaced(ctx, idempotency, error);
+      if (raced) return raced;
+      throw error;
+    }
   }
+  if (!idempotency) return createOnce();
+  // A client that got no answer in time asks again while its rows are still being read.
+  return oneByOne(ctx.creating, `${idempotency.apiKey} ${idempotency.key}`, createOnce);
 }
 
 const RACED_MS = 50;
 const MOST_LOOKS = 20;
 
 /**
- * Finds the batch of an equal concurrent request that was faster, and therefore has the ids of this request. Its rows
- * have the ids before the batch is published, so this waits for it.
+ * Finds the batch of an equal concurrent request to another process that was faster, and therefore has the ids of this
+ * request. Its rows have the ids before the batch is published, so this waits for it.
  */
 async function findRaced(
   ctx: Context,
   idempotency: ReturnType<typeof idempotencyOf>,
-  { code }: AppError,
+  error: unknown,
 ): Promise<CreatedBatch | undefined> {
-  if (!idempotency) return undefined;
+  if (!idempotency || !(error instanceof AppError)) return undefined;
+  const isTaken = error.code === "TASK_ALREADY_EXISTS" || error instanceof NamesTaken;
   for (let looks = 1; ; looks++) {
     const raced = await findReplay(ctx, idempotency);
-    if (raced || code !== "TASK_ALREADY_EXISTS" || looks >= MOST_LOOKS) return raced;
+    if (raced || !isTaken || looks >= MOST_LOOKS) return raced;
     await ctx.clock.sleep(RACED_MS);
   }
 }

@@ -89,7 +89,7 @@ async function* chunksOf(
     for (const row of portion) {
       if (pauses.isDue()) await pauses.take();
       chunk.push(row);
-      bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
+      bytes += row.bytes = row.value ? sizeOfRow(row.value) : ROW_BYTES;
       if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
       await attachUploads(ctx, chunk);
       yield chunk;

@@ -30,6 +30,8 @@ export type PreparedRow = {
   row: number;
   value: NewRow | null;
   issues: FieldIssue[];
+  /** Its approximate size in the database, without what is known of its uploads. */
+  bytes?: number;
   /** The `custom_id` of a line, if it must be unique. */
   customId?: string;
   /** Set if its request refers to uploads; `complete` receives the request with the facts about them. */

@@ -57,8 +57,8 @@ export function createRowCheck(
 
   /** Checks one row without its model, and returns its size. */
   function checkRow(prepared: PreparedRow, value: NewRow): number {
-    const { row } = prepared;
-    const size = sizeOfRow(value);
+    const { row, uploads, bytes: known } = prepared;
+    const size = uploads || known === undefined ? sizeOfRow(value) : known;
     if (size > ctx.chunks.rowBytes) issues.add(row, "", tooLargeRow(size, ctx));
     bytes += size;
     if (bytes > most) throw tooLarge(row, bytes, most);
@@ -78,7 +78,8 @@ export function createRowCheck(
   return {
     /** Checks rows by themselves, and against all that were added before. */
     async add(chunk: PreparedRow[]): Promise<Chunk> {
-      const found = { rows: [] as NewRow[], bytes: 0, rowOf: new Map(), rowOfKey: new Map() };
+      const [rowOf, rowOfKey] = [new Map<string, number>(), new Map<string, number>()];
+      const found = { rows: [] as NewRow[], bytes: 0, rowOf, rowOfKey };
       for (const prepared of chunk) {
         const { row, value, issues: wrong } = prepared;
         rows++;
@@ -87,9 +88,9 @@ export function createRowCheck(
         if (!value) continue;
         found.bytes += checkRow(prepared, value);
         found.rows.push(value);
-        isRepeated ||= found.rowOf.has(value.id);
-        found.rowOf.set(value.id, row);
-        if (value.idempotencyKey !== null) found.rowOfKey.set(value.idempotencyKey, row);
+        isRepeated ||= rowOf.has(value.id);
+        rowOf.set(value.id, row);
+        if (value.idempotencyKey !== null) rowOfKey.set(value.idempotencyKey, row);
         let refusal = models.get(value.model);
         if (refusal === undefined) {
           models.set(value.model, (refusal = await refusalOf(ctx, value.model)));

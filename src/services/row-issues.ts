@@ -5,6 +5,9 @@ export type RowIssue = { row: number; field: string; message: string; code?: str
 
 const MAX_ISSUES = 100;
 
+/** Nothing is wrong with an input but that ids or idempotency keys of its rows are taken. */
+export class NamesTaken extends AppError {}
+
 /** Rows of a file are reported by number, inline tasks by their path in the request. */
 export type InputKind = "file" | "inline";
 
@@ -39,6 +42,7 @@ export class IssueList {
     this.#first.sort((a, b) => a.row - b.row);
     const [first] = this.#first;
     if (!first) return;
+    const isAllTaken = this.#taken === this.#total;
     if (this.#kind === "inline") {
       const error = invalid(
         this.#first.map(({ row, field, message }) => ({
@@ -46,15 +50,14 @@ export class IssueList {
           message,
         })),
       );
-      throw this.#taken === this.#total
-        ? new AppError("TASK_ALREADY_EXISTS", error.message, error.details)
+      throw isAllTaken
+        ? new NamesTaken("TASK_ALREADY_EXISTS", error.message, error.details)
         : error;
     }
     const where = `row ${first.row}${first.field ? `, ${first.field}` : ""}: ${first.message}`;
     const more = this.#total > 1 ? ` (and ${this.#total - 1} more)` : "";
-    throw new AppError("VALIDATION_ERROR", `${where}${more}`, {
-      rows: this.#first,
-      total: this.#total,
-    });
+    const details = { rows: this.#first, total: this.#total };
+    const Refusal = isAllTaken ? NamesTaken : AppError;
+    throw new Refusal("VALIDATION_ERROR", `${where}${more}`, details);
   }
 }

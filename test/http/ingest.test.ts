@@ -102,3 +102,50 @@ test("cells that only later rows have are empty in those before", async () => {
   const table = text.split("\n").map((line) => line.trim().split(",").slice(0, 2).join());
   expect(table.slice(0, 6)).toEqual(["prompt,", "a,", "b,", "c,", "d,", "e,more"]);
 });
+
+test.each([
+  ["a file with ids of its own", { scopedIds: false }],
+  ["a file", {}],
+  ["tasks in the request", { tasks: lines(10, "inline-") }],
+])(
+  "a request for %s that is repeated while its rows are stored gets the same batch",
+  async (_, options) => {
+    const id = `twin-${Object.keys(options).join("")}`;
+    writeFileSync(
+      join(app.filesDir, "twin.jsonl"),
+      lines(10, `${id}.`)
+        .map((row) => JSON.stringify(row))
+        .join("\n"),
+    );
+    const body = {
+      inputFile: "tasks" in options ? undefined : "twin.jsonl",
+      idempotencyKey: id,
+      id,
+      ...options,
+    };
+    // The second request is sent when rows of the first are stored, and the first ends only when the second waits for it.
+    const { writer, creating } = app.ctx;
+    const { write } = writer;
+    const waits = Promise.withResolvers<void>();
+    creating.get = (name) => {
+      const other = Map.prototype.get.call(creating, name);
+      if (other) waits.resolve();
+      return other;
+    };
+    let second: ReturnType<typeof app.post> | undefined;
+    writer.write = async (unit, given) => {
+      const written = await write(unit, given);
+      if ("touched" in unit && "inputs" in unit) second ??= app.post("/batches", body);
+      if (second) await waits.promise;
+      return written;
+    };
+    const first = await app.post("/batches", body);
+    writer.write = write;
+    const again = await second;
+    expect([first.status, again?.status]).toEqual([201, 200]);
+    expect(again?.body.data.id).toBe(first.body.data.id);
+    const { body: list } = await app.get(`/tasks?batchId=${id}&limit=100`);
+    expect(list.data.tasks).toHaveLength(10);
+    expect(list.data.tasks[0].id).toMatch(/^(twin|inline)/);
+  },
+);

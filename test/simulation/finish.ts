@@ -75,6 +75,7 @@ function remembered(world: World): string[] {
     Object.entries({
       waits: ctx.waits.size(),
       drafts: ctx.drafts.size,
+      creations: ctx.creating.size,
       uploads: ctx.uploads.size,
       "unfinished files": ctx.unfinished.size,
     }).flatMap(([name, count]) => (count > 0 ? [`node ${index} remembers ${count} ${name}`] : [])),
