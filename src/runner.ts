@@ -31,6 +31,7 @@ import { startCheckThread } from "./services/answer-check-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
+import { createFirstRepair } from "./services/first-repair.ts";
 import { createDelayMeter } from "./services/loop-delay.ts";
 import { requireFiles } from "./services/shared-files.ts";
 import { keepTimeline } from "./services/timeline.ts";
@@ -143,6 +144,7 @@ export async function createRunner(
   reportDamage(ctx, damage);
   const parts = createParts(ctx);
   const delays = createDelayMeter(ctx);
+  const firstRepair = createFirstRepair(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();
   const firstLogin = createFirstLogin(world.clock, firstKey);
@@ -173,8 +175,10 @@ export async function createRunner(
       delays.start();
       await parts.start();
       entrance.open();
+      firstRepair.start();
     },
     async stop(graceMs) {
+      await firstRepair.stop();
       await parts.stop(graceMs);
       delays.stop();
     },

@@ -1,6 +1,9 @@
+import { getLogger } from "@logtape/logtape";
+
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
+import { createLoop } from "../lib/loop.ts";
 import { type Difference, finishBatches, repairCounter, seqsOf } from "../store/counters.ts";
 import { giveUpLease, takeLease } from "../store/leases.ts";
 import { readRows } from "../store/rows.ts";
@@ -30,18 +33,59 @@ const AT_ONCE = 200;
  * another program writes to the database. Throws `SERVICE_UNAVAILABLE` while another repair is in progress.
  */
 export async function repairBooks(ctx: Part): Promise<{ before: Books; after: Books }> {
-  const holder = newId(ctx, "repair");
-  const { lease } = await ctx.writer.write({ lease: takeLease(LEASE, holder, LEASE_MS) });
-  if (lease.rows.length === 0)
-    throw new AppError(
-      "SERVICE_UNAVAILABLE",
-      "Another repair is in progress, or was killed within the last ten minutes",
-    );
-  try {
+  const repaired = await underLease(ctx, async (requireLease) => {
     const before = await checkBooks(ctx);
+    requireLease();
     await repair(ctx, before);
     return { before, after: await checkBooks(ctx) };
+  });
+  if (repaired) return repaired;
+  throw new AppError(
+    "SERVICE_UNAVAILABLE",
+    "Another repair is in progress, or was killed within the last ten minutes",
+  );
+}
+
+/** Corrects the counters of batches, and returns those that were wrong; `undefined` while another repair is in progress. */
+export function repairCounters(ctx: Part): Promise<Difference[] | undefined> {
+  return underLease(ctx, async (requireLease) => {
+    const counters = await checkInvariants(ctx);
+    requireLease();
+    await repair(ctx, { counters, sums: [] });
+    return counters;
+  });
+}
+
+/** Runs work that only one process may do at a time; `undefined` if another one does it. */
+async function underLease<T>(
+  ctx: Part,
+  work: (requireLease: () => void) => Promise<T>,
+): Promise<T | undefined> {
+  const { clock } = ctx;
+  const holder = newId(ctx, "repair");
+  let heldUntil = -Infinity;
+  async function renew(): Promise<void> {
+    const begun = clock.monotonic();
+    const { lease } = await ctx.writer.write({ lease: takeLease(LEASE, holder, LEASE_MS) });
+    heldUntil = lease.rows.length > 0 ? begun + LEASE_MS : -Infinity;
+  }
+  await renew();
+  if (heldUntil === -Infinity) return undefined;
+  const renewal = createLoop({
+    log: getLogger(["gptrunner", "repair"]),
+    complaint: "The lease of a repair could not be renewed",
+    clock,
+    work: renew,
+    backstopMs: LEASE_MS / 10,
+  });
+  renewal.start();
+  try {
+    return await work(() => {
+      if (clock.monotonic() >= heldUntil)
+        throw new AppError("SERVICE_UNAVAILABLE", "The lease of the repair has lapsed; try again");
+    });
   } finally {
+    await renewal.stop();
     await ctx.writer.write({ given: giveUpLease(LEASE, holder) });
   }
 }

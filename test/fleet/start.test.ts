@@ -8,6 +8,7 @@ import { migrateDatabase } from "../../src/db/migrate.ts";
 import { FOLDER, readMigrations } from "../../src/db/migrations.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
+import { until } from "../support/server.ts";
 import { startSqld } from "../support/sqld.ts";
 import { sqld } from "../support/tools.ts";
 
@@ -73,6 +74,31 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
       0,
       readMigrations(FOLDER).all.length + 1,
     ]);
+  });
+
+  test("processes that start together correct damaged counters once", async () => {
+    await using app = await startProcess(env());
+    await app.post("/batches", { id: "damaged", tasks: [{ prompt: "p" }] });
+    await app.post("/batches/damaged/execute");
+    await app.finished("damaged");
+    await app.kill("SIGTERM");
+    const client = createClient({ url: database.url });
+    await client.execute("DELETE FROM repairs");
+    await client.execute(
+      "UPDATE batches SET running = -3, completed = completed + 3 WHERE id = 'damaged'",
+    );
+    await using apps = disposeAll(
+      await Promise.all(Array.from({ length: 3 }, () => startProcess(env()))),
+    );
+    await until(async () => (await client.execute("SELECT 1 FROM repairs")).rows[0]);
+    // Each has ended its check before it ends.
+    await Promise.all(apps.all.map((each) => each.kill("SIGTERM")));
+    const { rows } = await client.execute(
+      "SELECT running, completed FROM batches WHERE id = 'damaged'",
+    );
+    expect([rows[0]?.["running"], rows[0]?.["completed"]]).toEqual([0, 1]);
+    const corrected = apps.all.filter(({ output }) => output.stderr.includes("were corrected"));
+    expect(corrected).toHaveLength(1);
   });
 
   test("a version works on, and starts, beside the next release, and not beside one that forbids it", async () => {
