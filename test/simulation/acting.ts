@@ -15,6 +15,8 @@ export type ClientWorld = {
   note(line: () => string): void;
   /** Reports something that no client should ever see. */
   complain(what: string): void;
+  /** A client's request was answered, well or not. */
+  answered(): void;
   watch(node: Node): void;
   /** A client is about to end calls of a batch, or has: an answer that is not yet committed may be lost with them. */
   excuseCallsOf(batch: string): void;

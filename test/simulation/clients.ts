@@ -88,13 +88,15 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
     const action = luck.weighted(plan.actions);
     const { what, done } = begin(action, { ...world, luck, caller, node });
     world.note(() => `client  ${client.seed.split(" ").at(-1)} at node ${node.index}: ${what}`);
-    done.then(
-      () => world.note(() => `client  ${what}: done`),
-      (error: unknown) => {
-        world.note(() => `client  ${what}: ${String(error)}`);
-        if (!isExpected(error)) world.complain(`${what} failed with ${String(error)}`);
-      },
-    );
+    done
+      .then(
+        () => world.note(() => `client  ${what}: done`),
+        (error: unknown) => {
+          world.note(() => `client  ${what}: ${String(error)}`);
+          if (!isExpected(error)) world.complain(`${what} failed with ${String(error)}`);
+        },
+      )
+      .finally(() => world.answered());
   }
 
   next();

@@ -18,7 +18,10 @@ import { checkWrong } from "./wrong-clients.ts";
 
 /** Longer than any wait except a webhook's: leases, backoff, `Retry-After` of a provider, timeouts. */
 const FINISH_MS = 60_000;
-/** After that, a world with much work and few slots may continue as long as one run ends per period of this length. */
+/**
+ * After that, a world with much work, few slots or slow commits may continue as long as one run ends, or one client's
+ * request is answered, per period of this length.
+ */
 const STALLED_MS = 20_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
@@ -83,11 +86,12 @@ function remembered(world: World): string[] {
 }
 
 /**
- * Runs the world until `isOver()`, or until no more run ends. Returns the last result of `isOver()`. It terminates,
- * because no client asks for further runs and each run ends once.
+ * Runs the world until `isOver()`, or until nothing ends any more. Returns the last result of `isOver()`. It terminates,
+ * because clients send no further requests, and each run and each request ends once.
  */
-function runUntilStalled({ timeline, history }: World, isOver: () => boolean): boolean {
-  const countEnded = () => history.rows.filter(({ type }) => IS_END.test(type)).length;
+function runUntilStalled({ timeline, history, counts }: World, isOver: () => boolean): boolean {
+  const countEnded = () =>
+    counts.answers + history.rows.filter(({ type }) => IS_END.test(type)).length;
   let isOverNow = timeline.run(isOver, timeline.now() + FINISH_MS - STALLED_MS);
   for (let ended = -1; !isOverNow && countEnded() > ended;) {
     ended = countEnded();

@@ -68,7 +68,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const readers: Reader[] = [];
   const complaints: string[] = [];
   const trace: string[] = [];
-  const counts = { kills: 0, starts: 0 };
+  const counts = { kills: 0, starts: 0, answers: 0 };
   const calls = createCallChecks(provider.calls, plan.answers);
   const slots = createNodeSlotChecks(
     plan.nodes.map(({ config }) => config.maxConcurrency),
@@ -165,6 +165,9 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     isShared,
     note,
     complain,
+    answered(): void {
+      counts.answers++;
+    },
     attend,
     start,
     leave,
