@@ -1,5 +1,4 @@
-import { parseExactOrNone } from "../lib/exact-json.ts";
-import { findFault } from "../lib/json-limits.ts";
+import { checkJson } from "../lib/json-limits.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
 
 /** A cell could not be read; `field` is the name of its column. */
@@ -126,8 +125,9 @@ export function readLabels(fields: Record<string, unknown>): void {
 }
 
 function whyNoJson(cell: string): string {
-  const { path, message } = findFault(cell, parseExactOrNone(cell)) ?? {};
-  if (message === undefined) return "must be JSON";
+  const checked = checkJson(cell);
+  if (!("fault" in checked)) return "must be JSON";
+  const { path, message } = checked.fault;
   return path === "" ? message : `${path} ${message}`;
 }
 
@@ -137,6 +137,6 @@ function readCell(meaning: string, cell: string): Json | undefined {
     return Number.isFinite(number) ? number : undefined;
   }
   if (!JSON_CELLS.has(meaning)) return meaning === "prompt" ? cell : cell.trim();
-  const value = parseExactOrNone(cell);
-  return findFault(cell, value) ? undefined : value;
+  const checked = checkJson(cell);
+  return "value" in checked ? checked.value : undefined;
 }

@@ -1,9 +1,9 @@
 import { z } from "zod";
 
-import { numberOf, parseExactOrNone, settle } from "../lib/exact-json.ts";
-import { findFault } from "../lib/json-limits.ts";
+import { numberOf, settle } from "../lib/exact-json.ts";
+import { checkJson } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
-import { isJsonObject, type Json, type JsonObject, whyNotJson } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { rowIssuesOf } from "../lib/zod-issues.ts";
 import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
 import { type Endpoint, PASSED_ON } from "./request.ts";
@@ -62,30 +62,23 @@ const OpenAiLine = z.object({
 
 /**
  * Reads one line of a JSONL file: an OpenAI batch line if it has `custom_id` and `body`, else a task object. Names
- * are matched like CSV columns, and members that are not fields are variables.
+ * are matched like CSV columns, and members that are not fields are variables. `checked` is the parsed text, if it was
+ * parsed already.
  */
-export function readJsonlLine(text: string): ReadLine {
-  const value = parseExactOrNone(text);
-  if (!isJsonObject(value)) {
-    const message = value === undefined ? problemOf(text) : "must be a JSON object";
-    return { line: null, names: [], issues: [{ field: "", message }] };
-  }
-  const fault = findFault(text, value);
-  if (fault)
-    return { line: null, names: [], issues: [{ field: fault.path, message: fault.message }] };
+export function readJsonlLine(text: string, checked = checkJson(text)): ReadLine {
+  const refused = (field: string, message: string): ReadLine => ({
+    line: null,
+    names: [],
+    issues: [{ field, message }],
+  });
+  if ("notJson" in checked) return refused("", `is not valid JSON: ${checked.notJson}`);
+  if ("fault" in checked) return refused(checked.fault.path, checked.fault.message);
+  const { value } = checked;
+  if (!isJsonObject(value)) return refused("", "must be a JSON object");
   const names = namesInOrder(text, value);
   return "custom_id" in value && "body" in value
     ? { names, ...readOpenAiLine(value) }
     : { names, ...readTaskLine(value) };
-}
-
-function problemOf(text: string): string {
-  try {
-    JSON.parse(text);
-    return "is not valid JSON";
-  } catch (error) {
-    return `is not valid JSON: ${whyNotJson(error)}`;
-  }
 }
 
 function readOpenAiLine(value: JsonObject) {

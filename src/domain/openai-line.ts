@@ -1,5 +1,4 @@
-import { parseExactOrNone } from "../lib/exact-json.ts";
-import { findFault } from "../lib/json-limits.ts";
+import { checkJson } from "../lib/json-limits.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { Endpoint } from "./request.ts";
 
@@ -18,10 +17,18 @@ const LONGEST_CUSTOM_ID = 512;
 /**
  * Reads a line of a file for OpenAI's Batch API
  * (https://platform.openai.com/docs/api-reference/batch/request-input). The errors are those that OpenAI lists
- * in `errors` of a batch that has failed.
+ * in `errors` of a batch that has failed. `checked` is the parsed text, if it was parsed already.
  */
-export function readOpenAiLine(text: string, endpoint: Endpoint): OpenAiLine {
-  const value = parseExactOrNone(text);
+export function readOpenAiLine(
+  text: string,
+  endpoint: Endpoint,
+  checked = checkJson(text),
+): OpenAiLine {
+  if ("fault" in checked)
+    return refused(undefined, [
+      { code: "invalid_json_line", field: checked.fault.path, message: checked.fault.message },
+    ]);
+  const value = "value" in checked ? checked.value : undefined;
   if (!isJsonObject(value))
     return refused(undefined, [
       {
@@ -29,11 +36,6 @@ export function readOpenAiLine(text: string, endpoint: Endpoint): OpenAiLine {
         field: "",
         message: "This line is not parseable as valid JSON.",
       },
-    ]);
-  const fault = findFault(text, value);
-  if (fault)
-    return refused(undefined, [
-      { code: "invalid_json_line", field: fault.path, message: fault.message },
     ]);
   const { custom_id: id, method, url, body } = value;
   const customId = typeof id === "string" && id !== "" ? id : undefined;

@@ -4,9 +4,8 @@ import type { Context as AppContext } from "../context.ts";
 import { PASSED_ON } from "../domain/request.ts";
 import { AppError, invalid } from "../errors.ts";
 import { type Clock, nextRound } from "../lib/clock.ts";
-import { parseExact } from "../lib/exact-json.ts";
-import { findFault } from "../lib/json-limits.ts";
-import { type Json, whyNotJson } from "../lib/json.ts";
+import { checkAnyJson } from "../lib/json-in-turns.ts";
+import type { Json } from "../lib/json.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
@@ -34,9 +33,7 @@ export function readBody(
         "UNSUPPORTED_MEDIA_TYPE",
         "Send the body as `Content-Type: application/json`",
       );
-    const value = text === "" ? {} : requireJson(text);
-    const fault = findFault(text, value);
-    if (fault) throw invalid([fault]);
+    const value = text === "" ? {} : await requireJson(clock, text);
     c.set("body", { value, text: whole });
     await next();
   };
@@ -127,10 +124,10 @@ function decodeUtf8(bytes: Uint8Array): string {
 /** The start of the message for a body that is not JSON; the reason follows it. */
 export const NOT_JSON = "the body is not valid JSON: ";
 
-function requireJson(text: string): Json {
-  try {
-    return parseExact(text, PASSED_ON);
-  } catch (error) {
-    throw invalid([{ path: "", message: `${NOT_JSON}${whyNotJson(error)}` }]);
-  }
+async function requireJson(clock: Clock, text: string): Promise<Json> {
+  const checked = await checkAnyJson(clock, text, PASSED_ON);
+  if ("value" in checked) return checked.value;
+  throw invalid([
+    "fault" in checked ? checked.fault : { path: "", message: `${NOT_JSON}${checked.notJson}` },
+  ]);
 }

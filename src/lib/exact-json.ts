@@ -38,10 +38,15 @@ export function parseExact(text: string, within?: ReadonlySet<string>): Json {
   if (!MAY_CHANGE.test(text)) return JSON.parse(text) as Json;
   const value = exact.parse(text, (_key, value, context) => {
     const source = context?.source;
-    if (typeof value !== "number" || source === undefined || String(value) === source) return value;
-    return exact.rawJSON(source);
+    return typeof value === "number" && source !== undefined ? exactNumber(source) : value;
   }) as Json;
   return within ? settle(value, within) : value;
+}
+
+/** A number, kept as it is written if a double would change it. */
+export function exactNumber(source: string): Json {
+  const number = Number(source);
+  return String(number) === source ? number : (exact.rawJSON(source) as unknown as Json);
 }
 
 /** The value as a number, whether plain or kept as written; `undefined` if it is not a number. */

@@ -27,7 +27,7 @@ export function findRepeated(text: string): string | undefined {
       const end = endOfText(text, i);
       if (open && typeof open.at === "string" && isName(text, end)) {
         open.at = textAt(text, i, end);
-        if (!addName(open, open.at)) return pathOf([...around, open]);
+        if (!addName(open, open.at)) return pathOf([...around, open].map((one) => one.at));
       }
       i = end;
     } else if (code === OPEN_OBJECT || code === OPEN_LIST) {
@@ -77,7 +77,8 @@ function addName(object: Open, name: string): boolean {
   return true;
 }
 
-function pathOf(way: Open[]): string {
-  const path = way.map(({ at }) => (at === "" ? '""' : at)).join(".");
+/** A path from the names and indices on the way. */
+export function pathOf(way: (string | number)[]): string {
+  const path = way.map((at) => (at === "" ? '""' : at)).join(".");
   return path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path;
 }

@@ -27,11 +27,26 @@ export function asJsonObject(value: Record<string, unknown>): JsonObject {
 
 /** JSON with the keys of every object sorted, so that equal values have equal texts. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) =>
-    isJsonObject(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  );
+  return JSON.stringify(withSortedKeys(value));
+}
+
+/** A copy, apart from lists of plain values: JSON.stringify would call a function for each of a million numbers. */
+function withSortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.some(isContainer) ? value.map(withSortedKeys) : value;
+  if (!isJsonObject(value)) return value;
+  const sorted = sortMembers(value);
+  for (const name of Object.keys(sorted))
+    if (isContainer(sorted[name])) sorted[name] = withSortedKeys(sorted[name]);
+  return sorted;
+}
+
+/** A copy of an object with its members in the order of their names; JavaScript has array indices in front. */
+export function sortMembers(object: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isContainer(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 /**

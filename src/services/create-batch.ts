@@ -6,6 +6,7 @@ import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { oneByOne } from "../lib/one-by-one.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
+import type { Idempotency } from "../store/idempotency.ts";
 import type { NewBatch } from "../store/new-batch.ts";
 import { ALWAYS, both } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
@@ -46,7 +47,10 @@ export async function createBatch(
   attempt: Attempt = { draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, () => ["batch", meaningOf(payload)]);
+  const idempotency =
+    idempotencyKey === undefined
+      ? null
+      : await idempotencyOf(ctx, caller, idempotencyKey, ["batch", meaningOf(payload)]);
   async function createOnce(): Promise<CreatedBatch> {
     const replay = await findReplay(ctx, idempotency);
     if (replay) return replay;
@@ -72,7 +76,7 @@ const MOST_LOOKS = 20;
  */
 async function findRaced(
   ctx: Context,
-  idempotency: ReturnType<typeof idempotencyOf>,
+  idempotency: Idempotency | null,
   error: unknown,
 ): Promise<CreatedBatch | undefined> {
   if (!idempotency || !(error instanceof AppError)) return undefined;
@@ -88,7 +92,7 @@ async function createNew(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { draft, when, held, idempotency }: Attempt & { idempotency: ReturnType<typeof idempotencyOf> },
+  { draft, when, held, idempotency }: Attempt & { idempotency: Idempotency | null },
 ): Promise<CreatedBatch> {
   const config = input.config ?? {};
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
@@ -280,7 +284,7 @@ async function notPublished(
 
 async function findReplay(
   ctx: Context,
-  idempotency: ReturnType<typeof idempotencyOf>,
+  idempotency: Idempotency | null,
 ): Promise<CreatedBatch | undefined> {
   const original = await findOriginal(ctx, idempotency, "batch");
   if (original === undefined) return undefined;

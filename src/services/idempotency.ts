@@ -3,7 +3,7 @@ import { FLEX_DEADLINE_MINUTES } from "../domain/flex.ts";
 import { DEFAULT_REPAIRS } from "../domain/output.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
-import { sha256Hex } from "../lib/hash.ts";
+import { canonicalHash } from "../lib/canonical-hash.ts";
 import { canonicalJson } from "../lib/json.ts";
 import { findIdempotencyKey, type Idempotency } from "../store/idempotency.ts";
 import type { Caller } from "./caller.ts";
@@ -52,14 +52,14 @@ function orNothing(fields: Record<string, unknown>): Record<string, unknown> | u
   return Object.values(fields).every((value) => value === undefined) ? undefined : fields;
 }
 
-/** The idempotency key with the hash of the request, or `null` without a key. Keys are scoped to the API key. */
-export function idempotencyOf(
+/** An idempotency key with the hash of its request. Keys are scoped to the API key. */
+export async function idempotencyOf(
+  { clock }: Pick<Context, "clock">,
   caller: Pick<Caller, "key">,
-  key: string | undefined,
-  payload: () => unknown,
-): Idempotency | null {
-  if (key === undefined) return null;
-  return { apiKey: caller.key, key, fingerprint: sha256Hex(canonicalJson(payload())) };
+  key: string,
+  payload: unknown,
+): Promise<Idempotency> {
+  return { apiKey: caller.key, key, fingerprint: await canonicalHash(clock, payload) };
 }
 
 /** The id of what the key was first used for, if anything. Throws if that was another request. */

@@ -2,8 +2,10 @@ import type { Context } from "../context.ts";
 import { readJsonlLine } from "../domain/jsonl-line.ts";
 import { invalid } from "../errors.ts";
 import { readJsonArray } from "../lib/json-array.ts";
+import type { Checked } from "../lib/json-limits.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
+import { checkLongLines, type LongLines } from "./long-lines.ts";
 import { createOmittedMembers } from "./omitted-members.ts";
 import {
   prepareFields,
@@ -16,7 +18,11 @@ import {
 /** The most different names in the lines of a file. */
 const MOST_NAMES = 1000;
 
-type Texts = { name: string; format: "json" | "jsonl"; lines: AsyncIterable<Line[]> };
+type Texts = Pick<Context, "clock"> & {
+  name: string;
+  format: "json" | "jsonl";
+  lines: AsyncIterable<Line[]>;
+};
 type Seen = { names: Set<string>; skipped: number };
 
 /** Opens a JSONL file, or a JSON array of the same objects. */
@@ -32,7 +38,11 @@ export function openJson(
   return {
     columns,
     source: () =>
-      readRows({ name: file.name, format, lines: read(ctx.files, file) }, context, seen),
+      readRows(
+        { clock: ctx.clock, name: file.name, format, lines: read(ctx.files, file) },
+        context,
+        seen,
+      ),
     found: () => ({
       format,
       delimiter: null,
@@ -44,14 +54,14 @@ export function openJson(
 }
 
 async function* readRows(
-  { name, format, lines }: Texts,
+  { clock, name, format, lines }: Texts,
   context: RowContext,
   seen: Seen,
 ): AsyncGenerator<RowPortion> {
   let skipped = 0;
   const omitted = createOmittedMembers(context.config);
-  function prepare({ number: row, text }: Line): PreparedRow {
-    const { names, line, issues } = readJsonlLine(text);
+  function prepare({ number: row, text }: Line, checked: Checked | undefined): PreparedRow {
+    const { names, line, issues } = readJsonlLine(text, checked);
     for (const one of names) seen.names.add(one);
     if (seen.names.size > MOST_NAMES)
       throw invalid([
@@ -64,12 +74,13 @@ async function* readRows(
     const variables = omitted.fill(line.variables, { hasMessages });
     return prepareFields(context, row, fields, variables, text);
   }
-  function* prepareAll(portion: Line[]): Generator<PreparedRow> {
+  function* prepareAll(portion: Line[], long: LongLines): Generator<PreparedRow> {
     for (const line of portion)
       if (line.text === "" && format === "jsonl") skipped++;
-      else yield prepare(line);
+      else yield prepare(line, long.get(line));
   }
-  for await (const portion of explained(name, lines)) yield prepareAll(portion);
+  for await (const portion of explained(name, lines))
+    yield prepareAll(portion, await checkLongLines(clock, portion));
   omitted.requireSomewhere([...seen.names]);
   seen.skipped = skipped;
 }

@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import { readOpenAiLine } from "../domain/openai-line.ts";
 import { AppError } from "../errors.ts";
+import type { Checked } from "../lib/json-limits.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
 import { TextFileError } from "../lib/text-file.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type OpenedText,
   openText,
 } from "./input-text.ts";
+import { checkLongLines, type LongLines } from "./long-lines.ts";
 import {
   type PreparedRow,
   prepareProviderLine,
@@ -42,8 +44,8 @@ export function openLines(
   { endpoint }: OpenAiTerms,
 ): BatchInput {
   let skipped = 0;
-  function prepare({ number: row, text }: Line): PreparedRow {
-    const { customId, body, issues } = readOpenAiLine(text, endpoint);
+  function prepare({ number: row, text }: Line, checked: Checked | undefined): PreparedRow {
+    const { customId, body, issues } = readOpenAiLine(text, endpoint, checked);
     const named = customId === undefined ? {} : { customId };
     if (body === null) return { row, value: null, issues, ...named };
     const line = { kind: "provider", endpoint, body } as const;
@@ -53,18 +55,18 @@ export function openLines(
     const most = ctx.config.openAiMaxLines;
     skipped = 0;
     let rows = 0;
-    function* prepareAll(portion: Line[]): Generator<PreparedRow> {
+    function* prepareAll(portion: Line[], long: LongLines): Generator<PreparedRow> {
       for (const line of portion) {
         if (line.text === "") {
           skipped++;
           continue;
         }
         if (++rows > most) throw tooMany(most);
-        yield prepare(line);
+        yield prepare(line, long.get(line));
       }
     }
     for await (const portion of explained(file.name, readLines(ctx.files, file), explainLines))
-      yield prepareAll(portion);
+      yield prepareAll(portion, await checkLongLines(ctx.clock, portion));
     if (rows === 0) throw empty();
   }
   return {

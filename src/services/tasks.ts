@@ -9,6 +9,7 @@ import { executionId, isFinal, priorityRank, type TaskStatus } from "../domain/t
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
+import type { Idempotency } from "../store/idempotency.ts";
 import { insertTask } from "../store/new-task.ts";
 import type { Queued } from "../store/queue.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
@@ -52,11 +53,14 @@ export async function createTask(
   execute: Execute | null = null,
 ): Promise<CreatedTask> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, () => [
-    "task",
-    withoutDefaults(payload),
-    execute,
-  ]);
+  const idempotency =
+    idempotencyKey === undefined
+      ? null
+      : await idempotencyOf(ctx, caller, idempotencyKey, [
+          "task",
+          withoutDefaults(payload),
+          execute,
+        ]);
   const composed = composeTask(ctx, input);
   const { model, prompt, flexMinutes, maxRepairs, escalateTo } = composed;
   await requireSupportedModel(ctx, model);
@@ -111,7 +115,7 @@ async function explainRefusal(
   ctx: Context,
   input: NewTask,
   id: string,
-  idempotency: ReturnType<typeof idempotencyOf>,
+  idempotency: Idempotency | null,
 ): Promise<CreatedTask> {
   const original = await findOriginal(ctx, idempotency, "task");
   if (original !== undefined) {

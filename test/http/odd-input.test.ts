@@ -11,6 +11,31 @@ import { client, type Json, startServer, until } from "../support/server.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
 
+test("while a long body or line is read, other requests are answered", async () => {
+  await using app = await startServer();
+  // A parser that is called once takes longest for objects that all have different fields.
+  const odd = Array.from({ length: 50_000 }, (_, i) => `{"n${i}":[]}`).join();
+  const body = `{"prompt":"x","parameters":{"odd":[${odd}],"exact":1.0}}`;
+  writeFileSync(join(app.filesDir, "odd.jsonl"), `${body}\n`);
+  let answers = 0;
+  const reading = new AbortController();
+  async function ask(): Promise<void> {
+    while (!reading.signal.aborted) {
+      expect((await app.get(`${app.url}/healthz`)).status).toBe(200);
+      answers++;
+    }
+  }
+  const asking = ask();
+  expect((await app.post("/tasks", body.replace("{", '{"id":"t",'), JSON_TYPE)).status).toBe(201);
+  const before = answers;
+  expect((await app.post("/batches", { id: "b", inputFile: "odd.jsonl" })).status).toBe(201);
+  reading.abort();
+  await asking;
+  expect(Math.min(before, answers - before)).toBeGreaterThan(5);
+  const { text } = await app.get("/tasks/t");
+  expect(text).toContain('{"n49999":[]}],"exact":1.0}');
+});
+
 describe("numbers in parameters", () => {
   test("reach the provider unchanged, from a body and from files", async () => {
     await using provider = await startProvider();
