@@ -127,6 +127,8 @@ export function createProvider(
     isDecision: boolean,
     init: RequestInit | undefined,
   ): Promise<Response> {
+    // A client that has left already: `fetch` sends nothing then.
+    if (init?.signal?.aborted) return Promise.reject(aborted());
     const request = JSON.parse(String(init?.body)) as Request;
     // Instructions to answer with JSON follow on separate lines, and in further messages.
     const [prompt = ""] = String(request.messages[0]?.content ?? "").split("\n");
@@ -155,7 +157,7 @@ export function createProvider(
       const signal = init?.signal;
       signal?.addEventListener("abort", () => {
         end("aborted");
-        reject(new DOMException("The operation was aborted", "AbortError"));
+        reject(aborted());
       });
       if (mood === "hanging") return;
       // Most answers are quick, some are slow.
@@ -314,4 +316,9 @@ function streamed(
   return new Response(breaks ? begin : begin + rest.join(""), {
     headers: { "content-type": "text/event-stream" },
   });
+}
+
+/** What `fetch` rejects with when its signal is aborted. */
+function aborted(): DOMException {
+  return new DOMException("The operation was aborted", "AbortError");
 }
