@@ -24,7 +24,8 @@ export type NodeSignalsOptions = {
  * `ctx.signals`, and one reader of the counters for all loops of this process.
  *
  *   publishing  a signal was emitted here. Its counter grows in the commit that the write of the same round
- *             is part of, or in the next one. Signals that come meanwhile are published together afterwards.
+ *             is part of, or in the next one. Signals that come meanwhile are published together afterwards,
+ *             so that a busy process publishes without a pause.
  *   looking   the counters are read, often while a client waits here. A counter that others have raised is
  *             emitted as a signal here; such signals are not published again.
  *
@@ -39,6 +40,8 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const counts = new Map<string, number>();
   const unpublished = new Set<Topic>();
   let publishing: Promise<void> | undefined;
+  /** The last write of counters. */
+  let counting: Promise<void> | undefined;
   let isRepeating = false;
   let eagerUntil = -Infinity;
   const unsubscribe: (() => void)[] = [];
@@ -63,10 +66,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
       while (unpublished.size > 0) {
         const topics = [...unpublished];
         unpublished.clear();
-        const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
-        for (const { topic, count } of counted.rows)
-          // Before the first read nothing is known; after it, a topic without a row was never published.
-          if (counts.size > 0 && (counts.get(topic) ?? 0) === count - 1) counts.set(topic, count);
+        await (counting = count(topics));
       }
     } catch (error) {
       unpublished.clear();
@@ -76,12 +76,20 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     }
   }
 
+  async function count(topics: Topic[]): Promise<void> {
+    const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
+    for (const { topic, count: newest } of counted.rows)
+      // Before the first read nothing is known; after it, a topic without a row was never published.
+      if (counts.size > 0 && (counts.get(topic) ?? 0) === newest - 1) counts.set(topic, newest);
+  }
+
   async function look(): Promise<More | void> {
     await following.keepUp();
     const before = new Map(counts);
     const rows = await readRows(ctx.client, CHANGES);
-    // Signals that this process publishes during the read may or may not be included.
-    await publishing;
+    // The read may or may not include the write that was under way. It does not include later ones, which come without
+    // end in a busy process.
+    await counting?.catch(() => {});
     const isFirst = counts.size === 0;
     const changed = rows.filter(
       ({ topic, count }) =>
