@@ -25,12 +25,12 @@ export type NodeSignalsOptions = {
  *
  *   publishing  a signal was emitted here. Its counter grows in the commit that the write of the same round
  *             is part of, or in the next one. Signals that come meanwhile are published together afterwards,
- *             so that a busy process publishes without a pause.
+ *             so that a busy process publishes without a pause. What fails is published again.
  *   looking   the counters are read, often while a client waits here. A counter that others have raised is
  *             emitted as a signal here; such signals are not published again.
  *
- * All of it only saves time: what cannot be published or read is found by the backstop of the loop that
- * needs it. On a local file there is no other process.
+ * All of it only saves time, or calls that were cancelled: what is not heard is found by the backstop of the loop
+ * that needs it, if it has one. On a local file there is no other process.
  */
 export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const log = getLogger(["gptrunner", "nodes"]);
@@ -43,6 +43,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   /** The last write of counters. */
   let counting: Promise<void> | undefined;
   let isRepeating = false;
+  let isStopped = false;
   let eagerUntil = -Infinity;
   const unsubscribe: (() => void)[] = [];
 
@@ -62,18 +63,20 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   }
 
   async function publishAll(): Promise<void> {
-    try {
-      while (unpublished.size > 0) {
-        const topics = [...unpublished];
-        unpublished.clear();
-        await (counting = count(topics));
-      }
-    } catch (error) {
+    while (unpublished.size > 0) {
+      const topics = [...unpublished];
       unpublished.clear();
-      log.debug("Changes could not be published to other processes: {error}", { error });
-    } finally {
-      publishing = undefined;
+      try {
+        await (counting = count(topics));
+      } catch (error) {
+        log.debug("Changes could not be published to other processes: {error}", { error });
+        if (isStopped) break;
+        // Nobody else would say that calls of other processes are to end.
+        for (const topic of topics) unpublished.add(topic);
+        await ctx.clock.sleep(POLL_MS.slow);
+      }
     }
+    publishing = undefined;
   }
 
   async function count(topics: Topic[]): Promise<void> {
@@ -134,6 +137,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
       loop.nudge();
     },
     async stop(): Promise<void> {
+      isStopped = true;
       for (const end of unsubscribe) end();
       await loop.stop();
       await publishing;

@@ -88,6 +88,24 @@ test("a process that publishes signals without a pause still hears those of the 
   onWrite = () => {};
 });
 
+test("a signal that could not be published is published when the database is back", async () => {
+  await using app = await startServer();
+  const { writer } = app.ctx;
+  let failures = 0;
+  const write: typeof writer.write = (...args) =>
+    failures-- > 0 ? Promise.reject(new Error("no connection")) : writer.write(...args);
+  await using cut = await startNode({ ...app.ctx, writer: { ...writer, write } });
+  await using other = await startNode(app.ctx);
+  // Until the other has read the counters once.
+  await until(() => {
+    cut.signals.emit("schedules", undefined);
+    return other.heard.includes("schedules") || undefined;
+  });
+  failures = 1;
+  cut.signals.emit("abandoned", { tasks: [1] });
+  await until(() => other.heard.includes("lost") || undefined);
+});
+
 test("pieces of an answer reach only the process where it is read", async () => {
   await using app = await startServer();
   await using caller = await startNode(app.ctx);
