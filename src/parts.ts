@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
 import { createCourier } from "./courier/courier.ts";
 import type { Database } from "./db/client.ts";
+import type { Patiently } from "./db/patience.ts";
 import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
@@ -54,7 +55,7 @@ export type World = Pick<
 export function createContext(
   config: Config,
   world: World,
-  database: Omit<Database, "close" | "damage">,
+  database: Omit<Database, "close" | "damage" | "patiently">,
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
   const signals = createSignals<Topics>();
@@ -115,7 +116,7 @@ export type Parts = {
   /** `undefined` while this process executes no tasks. */
   engineState(): EngineState | undefined;
   /** Starts executing tasks, unless this process only answers requests. */
-  start(): Promise<void>;
+  start(patiently?: Patiently): Promise<void>;
   /** Stops executing tasks; calls in flight get `graceMs` to finish. Requests are still answered. */
   stop(graceMs: number): Promise<void>;
 };
@@ -184,10 +185,10 @@ export function createParts(
     keyWatch,
     liveCalls: live.call,
     engineState,
-    async start() {
+    async start(patiently = (work) => work()) {
       for (const part of parts) {
         started.push(part);
-        await part.start();
+        await patiently(async () => part.start());
       }
       if (!executesTasks) return;
       isExecuting = true;

@@ -130,14 +130,14 @@ export async function createRunner(
       ? NO_TRACING
       : (await import("./tracing.ts")).startTracing(config.otlpEndpoint, config.providers);
   const outside = { ...world, fetch: globalThis.fetch };
-  const { close, damage, ...open } = database;
+  const { close, damage, patiently, ...open } = database;
   const ctx = createContext(config, world, open, {
     tracing,
     load: measureLoad(world.clock),
     probeProvider: createProbes(config.providers, outside),
     models: createModelCatalogue(config, outside),
   });
-  const firstKey = await ensureTruth(ctx).catch(async (error: unknown) => {
+  const firstKey = await patiently(() => ensureTruth(ctx)).catch(async (error: unknown) => {
     await close();
     throw error;
   });
@@ -173,7 +173,7 @@ export async function createRunner(
     loginToken: firstLogin.token,
     async start() {
       delays.start();
-      await parts.start();
+      await parts.start(patiently);
       entrance.open();
       firstRepair.start();
     },

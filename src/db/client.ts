@@ -16,7 +16,7 @@ import { createLocalClient, type LocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
-import { whenReachable } from "./patience.ts";
+import { type Patiently, whenReachable } from "./patience.ts";
 import { BUSY_TIMEOUT_MS, READING_PRAGMAS, WRITING_PRAGMAS } from "./pragmas.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
 import { checkpointsInCommits, createServerClient, deadlineUnder } from "./server.ts";
@@ -34,6 +34,8 @@ export type Database = Pick<ReadPool, "reads" | "longReads"> & {
   isExclusive: boolean;
   /** Resolves when the whole file has been checked, with the damage, if there is any. */
   damage: Promise<Damage | undefined>;
+  /** For work of the start that may be repeated. On a local file there is nothing to wait for. */
+  patiently: Patiently;
   close(): Promise<void>;
 };
 
@@ -84,14 +86,13 @@ async function openServer(
   const outage = createOutage(where, clock);
   const client = createServerClient({ ...server, deadlineMs: deadlineUnder(leaseMs), outage });
   const slowClient = createServerClient({ ...server, deadlineMs: MIGRATION_MS });
+  const explain = (error: unknown) => reasonFor(error, where, [url, authToken]);
+  const patience = { clock, where, waitMs, explain };
   try {
-    await whenReachable(
-      { clock, where, waitMs, explain: (error) => reasonFor(error, where, [url, authToken]) },
-      async () => {
-        await requireRestoredServer(client, where);
-        await migrateDatabase({ client, slowClient, clock, holder });
-      },
-    );
+    await whenReachable(patience, async () => {
+      await requireRestoredServer(client, where);
+      await migrateDatabase({ client, slowClient, clock, holder });
+    });
   } catch (error) {
     client.close();
     throw error;
@@ -114,6 +115,7 @@ async function openServer(
     writer,
     isExclusive: false,
     damage: Promise.resolve(undefined),
+    patiently: (work) => whenReachable({ ...patience, isReported: true }, work),
     async close() {
       if (client.closed) return;
       await writer.settled();
@@ -182,6 +184,7 @@ async function prepareFile(
     writer,
     isExclusive: true,
     damage: check.whole,
+    patiently: (work) => work(),
     async close() {
       if (client.closed) return;
       await writer.settled();

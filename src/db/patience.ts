@@ -13,7 +13,12 @@ export type PatienceOptions = {
   waitMs: number;
   /** Explains an error in words, without secrets. */
   explain: (error: unknown) => string;
+  /** The outage is logged elsewhere. */
+  isReported?: boolean;
 };
+
+/** Does work of a start, and repeats it while the database cannot be reached. */
+export type Patiently = <T>(work: () => Promise<T>) => Promise<T>;
 
 /**
  * Does work of the start that needs the database, and retries while the database cannot be reached, for example
@@ -23,9 +28,9 @@ export async function whenReachable<T>(
   options: PatienceOptions,
   work: () => Promise<T>,
 ): Promise<T> {
-  const { clock, where, waitMs, explain } = options;
+  const { clock, where, waitMs, explain, isReported = false } = options;
   const since = clock.monotonic();
-  for (let isTold = false; ; isTold = true)
+  for (let isTold = isReported; ; isTold = true)
     try {
       return await work();
     } catch (error) {

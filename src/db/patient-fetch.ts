@@ -9,24 +9,32 @@ export type PatienceLimits = {
   outage?: Outage | undefined;
 };
 
-/** A `fetch` that fails with `Unreachable` unless the whole answer has come within `ms`, or if no server answers. */
+/** A proxy answers so if its server is gone or silent, and a server that does not work for now. */
+const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
+
+/** A `fetch` that fails with `Unreachable` unless the whole answer of a working server has come within `ms`. */
 export function patientFetch({ clock, ms, outage }: PatienceLimits) {
   return async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const giveUp = new AbortController();
     const late = `no answer within ${ms / 1000} s`;
     const cancel = clock.setTimeout(() => giveUp.abort(new Error(late)), ms);
+    let failure: { why: string; cause?: unknown };
     try {
       const response = await fetch(input, { ...init, signal: giveUp.signal });
       const whole = new Response(await response.arrayBuffer(), response);
-      outage?.answered();
-      return whole;
+      if (!AWAY.has(whole.status)) {
+        outage?.answered();
+        return whole;
+      }
+      failure = { why: `HTTP status ${whole.status}` };
     } catch (error) {
       const why = giveUp.signal.aborted ? late : `no connection (${codeOf(error)})`;
-      outage?.failed(why);
-      throw new Unreachable(why, { cause: error });
+      failure = { why, cause: error };
     } finally {
       cancel();
     }
+    outage?.failed(failure.why);
+    throw new Unreachable(failure.why, failure);
   };
 }
 

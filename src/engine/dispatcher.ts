@@ -143,6 +143,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let isDraining = true;
+  /** How many hints have come that claims were ended, here or at other processes. */
+  let hints = 0;
   /** Moving averages of the durations of calls and of commits. */
   let callMs = 0;
   let commitMs = 0;
@@ -187,10 +189,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const feeding = isDraining
       ? undefined
       : feeder.plan({ now: ctx.clock.now(), steadyNow: queueTime() });
+    const heard = hints;
     const claimed = claiming.claim(claims, feeding).catch(note);
     const unsettled = await settling;
     reported = [...unsettled.flatMap((left) => left.outcomes), ...reported];
     await claimed;
+    // A hint finds no claim whose answer is still on its way.
+    if (hints > heard) lost.nudge();
     // Fed tasks can be claimed; if reports wait, together with them.
     if (feeding && reported.length === 0) turns.nudge();
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
@@ -287,8 +292,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
           nudge();
         }),
         signals.on("batch", () => looks.nudge()),
-        signals.on("abandoned", ({ tasks }) => take(reuse.abandon(tasks))),
-        signals.on("lost", () => lost.nudge()),
+        signals.on("abandoned", ({ tasks }) => {
+          hints++;
+          take(reuse.abandon(tasks));
+        }),
+        signals.on("lost", () => {
+          hints++;
+          lost.nudge();
+        }),
       );
       await looks.look();
     },

@@ -24,12 +24,13 @@ export type NodeSignalsOptions = {
  * `ctx.signals`, and one reader of the counters for all loops of this process.
  *
  *   publishing  a signal was emitted here. Its counter grows in the commit that the write of the same round
- *             is part of, or in the next one. Signals that come meanwhile are published together afterwards.
+ *             is part of, or in the next one. Signals that come meanwhile are published together afterwards,
+ *             so that a busy process publishes without a pause. What fails is published again.
  *   looking   the counters are read, often while a client waits here. A counter that others have raised is
  *             emitted as a signal here; such signals are not published again.
  *
- * All of it only saves time: what cannot be published or read is found by the backstop of the loop that
- * needs it. On a local file there is no other process.
+ * All of it only saves time, or calls that were cancelled: what is not heard is found by the backstop of the loop
+ * that needs it, if it has one. On a local file there is no other process.
  */
 export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const log = getLogger(["gptrunner", "nodes"]);
@@ -39,7 +40,10 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const counts = new Map<string, number>();
   const unpublished = new Set<Topic>();
   let publishing: Promise<void> | undefined;
+  /** The last write of counters. */
+  let counting: Promise<void> | undefined;
   let isRepeating = false;
+  let isStopped = false;
   let eagerUntil = -Infinity;
   const unsubscribe: (() => void)[] = [];
 
@@ -59,29 +63,36 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   }
 
   async function publishAll(): Promise<void> {
-    try {
-      while (unpublished.size > 0) {
-        const topics = [...unpublished];
-        unpublished.clear();
-        const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
-        for (const { topic, count } of counted.rows)
-          // Before the first read nothing is known; after it, a topic without a row was never published.
-          if (counts.size > 0 && (counts.get(topic) ?? 0) === count - 1) counts.set(topic, count);
-      }
-    } catch (error) {
+    while (unpublished.size > 0) {
+      const topics = [...unpublished];
       unpublished.clear();
-      log.debug("Changes could not be published to other processes: {error}", { error });
-    } finally {
-      publishing = undefined;
+      try {
+        await (counting = count(topics));
+      } catch (error) {
+        log.debug("Changes could not be published to other processes: {error}", { error });
+        if (isStopped) break;
+        // Nobody else would say that calls of other processes are to end.
+        for (const topic of topics) unpublished.add(topic);
+        await ctx.clock.sleep(POLL_MS.slow);
+      }
     }
+    publishing = undefined;
+  }
+
+  async function count(topics: Topic[]): Promise<void> {
+    const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
+    for (const { topic, count: newest } of counted.rows)
+      // Before the first read nothing is known; after it, a topic without a row was never published.
+      if (counts.size > 0 && (counts.get(topic) ?? 0) === newest - 1) counts.set(topic, newest);
   }
 
   async function look(): Promise<More | void> {
     await following.keepUp();
     const before = new Map(counts);
     const rows = await readRows(ctx.client, CHANGES);
-    // Signals that this process publishes during the read may or may not be included.
-    await publishing;
+    // The read may or may not include the write that was under way. It does not include later ones, which come without
+    // end in a busy process.
+    await counting?.catch(() => {});
     const isFirst = counts.size === 0;
     const changed = rows.filter(
       ({ topic, count }) =>
@@ -126,6 +137,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
       loop.nudge();
     },
     async stop(): Promise<void> {
+      isStopped = true;
       for (const end of unsubscribe) end();
       await loop.stop();
       await publishing;

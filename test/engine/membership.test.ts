@@ -8,7 +8,7 @@ import { createSignals } from "../../src/lib/signals.ts";
 import { ensureKeys } from "../../src/services/first-keys.ts";
 import { revokeForsakenKeys } from "../../src/store/api-keys.ts";
 import { forgetNode } from "../../src/store/nodes.ts";
-import { startProvider } from "../support/provider.ts";
+import { hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
 
 const SECRET = "key-of-another-process";
@@ -136,6 +136,31 @@ test("a process whose lease lapsed before it began what it had claimed gives it 
   engine.nudge();
   expect(await app.ended("t")).toMatchObject({ status: "completed", attempts: 1 });
   expect(provider.counts.get("y")).toBe(1);
+  await engine.stop(0);
+});
+
+test("the call of a task that was cancelled before its process knew of the claim is ended", async () => {
+  await using provider = await startProvider(hang);
+  await using app = await startServer({ ...provider.env, ROLE: "api" });
+  let isCancelled = false;
+  const writer: Context["writer"] = {
+    ...app.ctx.writer,
+    async write(unit, options) {
+      const results = await app.ctx.writer.write(unit, options);
+      if ("claim" in unit && unit["claim"])
+        isCancelled = (await app.post("/tasks/t/cancel")).status === 200;
+      return results;
+    },
+  };
+  const { start, stop } = givenProcess(app).membership;
+  const engine = createEngine(
+    { ...app.ctx, writer },
+    { node: () => 7, isAlive: () => true, start, stop },
+  );
+  await engine.start();
+  await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+  await until(() => isCancelled || undefined);
+  await until(() => engine.state().remembered + provider.state.open === 0 || undefined);
   await engine.stop(0);
 });
 

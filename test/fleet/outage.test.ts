@@ -17,12 +17,15 @@ test.if(sqld !== undefined)(
     await using database = await startSqld(folder.path);
     await using provider = await startProvider();
     await using network = await startNetwork(Number(new URL(database.url).port));
+    // It is gone twice during the start: when keys are stored, and when the process joins the others.
+    const cuts = network.cutAt('insert into \\"api_keys\\"', "INSERT INTO nodes");
     await using app = await startProcess({
       DATABASE_URL: network.url,
       DATA_DIR: folder.path,
       LEASE_SECONDS: "4",
       ...provider.env,
     });
+    expect([app.url, cuts.left()]).toEqual([expect.any(String), []]);
     const works = () =>
       until(async () => {
         const answer = await app
@@ -37,7 +40,8 @@ test.if(sqld !== undefined)(
 
     const reported = async () => (await fetch(`${app.url}/metrics`)).text();
     expect(await reported()).toMatch(/^gptrunner_nodes_living 1$/m);
-    network.refuse(true);
+    const logged = app.output.stderr.length;
+    network.set("refuses");
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 503 || undefined);
     // Prometheus gets the process's own figures, and no stale figures from the database.
     const alone = await until(async () => {
@@ -50,29 +54,62 @@ test.if(sqld !== undefined)(
     expect(alone).not.toMatch(
       /^gptrunner_(nodes_living|queue_depth|stored_tasks|open_alerts)[ {]/m,
     );
-    // Every loop of the process meets the outage repeatedly.
-    await Bun.sleep(4000);
-    network.refuse(false);
+    // Every loop of the process meets the outage repeatedly, and so do clients.
+    const refused = async () => {
+      for (let i = 0; i < 15; i++) {
+        expect((await app.post("/tasks", { prompt: "x" })).status).toBe(503);
+        await Bun.sleep(100);
+      }
+    };
+    await refused();
+    network.set("answers 503");
+    await refused();
+    network.set("works");
     await works();
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 200 || undefined);
     expect(await reported()).toMatch(/^gptrunner_database_available 1$/m);
     const lines = app.output.stderr.trim().split("\n");
-    expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
-    expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();
+    const since = app.output.stderr.slice(logged);
+    expect(since).toContain("cannot be reached");
+    expect(since).toContain("answers again");
     // A few lines per loop at the beginning. Without a limit there would be 15 per second.
     expect(lines.length).toBeLessThan(20);
   },
 );
 
+/** What the way from a process to its database does with requests. */
+type Way = "works" | "refuses" | "answers 503";
+const UNAVAILABLE = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+
 /** A proxy between a process and its database. */
 async function startNetwork(port: number) {
-  let isRefusing = false;
+  let way: Way = "works";
+  let cuts: string[] = [];
   const open = new Set<{ near: Socket; far: Socket; isDead: boolean }>();
+  const closeAll = () => {
+    for (const { near } of open) near.destroy();
+  };
+  function set(next: Way): void {
+    way = next;
+    if (way === "refuses") closeAll();
+  }
+  function send(
+    pair: { near: Socket; far: Socket; isDead: boolean },
+    bytes: Buffer | string,
+  ): void {
+    const [next] = cuts;
+    if (next !== undefined && bytes.includes(next)) {
+      cuts = cuts.slice(1);
+      set("refuses");
+      setTimeout(() => set("works"), 100);
+    } else if (way === "answers 503") pair.near.end(UNAVAILABLE);
+    else if (!pair.isDead) pair.far.write(bytes);
+  }
   const server = createServer((near) => {
-    if (isRefusing) return void near.destroy();
+    if (way === "refuses") return void near.destroy();
     const pair = { near, far: connect(port, "127.0.0.1"), isDead: false };
     open.add(pair);
-    near.on("data", (bytes) => pair.isDead || pair.far.write(bytes));
+    near.on("data", (bytes) => send(pair, bytes));
     pair.far.on("data", (bytes) => pair.isDead || near.write(bytes));
     for (const socket of [near, pair.far]) {
       socket.on("error", () => {});
@@ -86,17 +123,18 @@ async function startNetwork(port: number) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    set,
     /** Silently drops everything on the open connections, without an error. */
     silence() {
       for (const pair of open) pair.isDead = true;
     },
-    /** Closes all connections, and accepts no new one. */
-    refuse(is: boolean) {
-      isRefusing = is;
-      if (is) for (const { near } of open) near.destroy();
+    /** Refuses everything for a moment when a request has the first of these texts, then the next, and so on. */
+    cutAt(...texts: string[]) {
+      cuts = texts;
+      return { left: () => cuts };
     },
     async [Symbol.asyncDispose]() {
-      for (const { near } of open) near.destroy();
+      closeAll();
       await new Promise((resolve) => server.close(resolve));
     },
   };

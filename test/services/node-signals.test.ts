@@ -68,6 +68,44 @@ test("a signal of one process reaches the others, and is not repeated at its ori
   await until(() => b.heard.includes("elsewhere") || undefined);
 });
 
+test("a process that publishes signals without a pause still hears those of the others", async () => {
+  await using app = await startServer();
+  let onWrite = () => {};
+  const { writer } = app.ctx;
+  const write: typeof writer.write = (...args) => {
+    queueMicrotask(onWrite);
+    return writer.write(...args);
+  };
+  await using busy = await startNode({ ...app.ctx, writer: { ...writer, write } });
+  await using other = await startNode(app.ctx);
+  // Each publication is followed by another.
+  onWrite = () => busy.signals.emit("batch", undefined);
+  onWrite();
+  await until(() => {
+    other.signals.emit("schedules", undefined);
+    return busy.heard.includes("schedules") || undefined;
+  });
+  onWrite = () => {};
+});
+
+test("a signal that could not be published is published when the database is back", async () => {
+  await using app = await startServer();
+  const { writer } = app.ctx;
+  let failures = 0;
+  const write: typeof writer.write = (...args) =>
+    failures-- > 0 ? Promise.reject(new Error("no connection")) : writer.write(...args);
+  await using cut = await startNode({ ...app.ctx, writer: { ...writer, write } });
+  await using other = await startNode(app.ctx);
+  // Until the other has read the counters once.
+  await until(() => {
+    cut.signals.emit("schedules", undefined);
+    return other.heard.includes("schedules") || undefined;
+  });
+  failures = 1;
+  cut.signals.emit("abandoned", { tasks: [1] });
+  await until(() => other.heard.includes("lost") || undefined);
+});
+
 test("pieces of an answer reach only the process where it is read", async () => {
   await using app = await startServer();
   await using caller = await startNode(app.ctx);
