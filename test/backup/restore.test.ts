@@ -143,6 +143,26 @@ test("a backup leaves out links, incomplete files, and a database inside the fil
   expect(readFileSync(join(second, "files", "in.csv"), "utf8")).toBe("prompt\nx\n");
 });
 
+test("a backup leaves out a file that is written to all the time, also if that began after its first copy", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await using app = await makeFirst(first);
+  const busy = join(app.filesDir, "busy.csv");
+  writeFileSync(busy, Buffer.alloc(1_000_000));
+  let writing: NodeJS.Timeout | undefined;
+  const made = await backup({ DATA_DIR: first }, target, () => {
+    appendFileSync(busy, "x");
+    writing = setInterval(() => appendFileSync(busy, "x"), 0);
+  }).finally(() => clearInterval(writing));
+  expect(made.files.map(({ path }) => path)).toEqual(["sub/in.csv"]);
+  expect(made.skipped).toEqual([{ path: "busy.csv", why: "was written to all the time" }]);
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
+});
+
 test("with --pause no repeated work continues until a person resumes it", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
