@@ -123,7 +123,7 @@ test("a restore refuses existing files and damaged backups, and changes nothing"
   expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
 });
 
-test("a backup leaves out links, incomplete files, and a database inside the files folder", async () => {
+test("a backup leaves out links, incomplete files, the folder's id, and a database inside the files folder", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
     string,
@@ -136,6 +136,11 @@ test("a backup leaves out links, incomplete files, and a database inside the fil
   writeFileSync(join(first, "in.csv"), "prompt\nx\n");
   writeFileSync(join(first, ".out.csv.abc-def.tmp"), "half");
   symlinkSync("/etc", join(first, "etc"));
+  // A server that shares its database has given an id to each of the two folders.
+  for (const files of [first, join(second, "files")]) {
+    mkdirSync(join(files, ".uploads"), { recursive: true });
+    writeFileSync(join(files, ".uploads/store-id"), `store-of-${files}`);
+  }
   const made = await backup(env, target);
   expect(made.files.map(({ path }) => path)).toEqual(["in.csv"]);
   expect(made.skipped).toEqual([{ path: "etc", why: "is a link" }]);
