@@ -3,6 +3,7 @@ import {
   appendFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -11,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
 import { backup, restore, saidOf } from "../support/backup.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { KEY, startServer, type TestServer } from "../support/server.ts";
@@ -166,6 +168,35 @@ test("a backup leaves out a file that is written to all the time, also if that b
   expect(made.files.map(({ path }) => path)).toEqual(["sub/in.csv"]);
   expect(made.skipped).toEqual([{ path: "busy.csv", why: "was written to all the time" }]);
   expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
+});
+
+test("no backup is made of a damaged database, and one of a newer version is not restored", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await (await startServer({ DATA_DIR: first })).stop();
+  const database = createLocalClient(join(first, "task-runner.db"), 5000);
+  await database.executeMultiple(
+    `CREATE TABLE wrong (v CHECK (v > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO wrong VALUES (0)`,
+  );
+  expect(await saidOf(backup({ DATA_DIR: first }, target))).toContain(
+    "The copy of the database is damaged, so there is no backup: CHECK constraint failed in wrong",
+  );
+  expect(readdirSync(folder.path)).toEqual(["a"]);
+
+  await database.executeMultiple(
+    `DROP TABLE wrong; INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('future', 9999999999999);
+     UPDATE __beside SET since = 9999999999999`,
+  );
+  database.close();
+  await backup({ DATA_DIR: first }, target);
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "The backup is of a newer version",
+  );
+  expect(existsSync(second)).toBe(false);
 });
 
 test("with --pause no repeated work continues until a person resumes it", async () => {
