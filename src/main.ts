@@ -21,6 +21,8 @@ await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch 
     // The limit is higher than the app's own, so that the app refuses large bodies with a documented answer.
     maxRequestBodySize: Math.max(maxBodyBytes, maxFileBytes) * 2,
     idleTimeout: IDLE_TIMEOUT_SECONDS,
+    // Otherwise Bun prints errors of streams between the lines of the log.
+    development: false,
   });
   return { port: server.port ?? port, stop: (force) => server.stop(force) };
 });

@@ -38,9 +38,11 @@ export async function copyFiles(
     }
     if (copies.copied.get(name)?.version === versionOf(info)) continue;
     const copied = await copyUnchanged(path, join(target, name));
-    if (copied === "gone") copies.copied.delete(name);
-    else if (copied === "busy") copies.skipped.set(name, "was written to all the time");
-    else copies.copied.set(name, { path: name, ...copied });
+    // A copy from an earlier call is overwritten or removed.
+    copies.copied.delete(name);
+    copies.skipped.delete(name);
+    if (copied === "busy") copies.skipped.set(name, "was written to all the time");
+    else if (copied !== "gone") copies.copied.set(name, { path: name, ...copied });
   }
 }
 
@@ -69,15 +71,18 @@ async function* filesBelow(
   }
 }
 
+/** Copies a file that nobody writes to meanwhile; of another file no copy is left. */
 async function copyUnchanged(
   from: string,
   to: string,
 ): Promise<(Omit<Copied, "path"> & { version: string }) | "gone" | "busy"> {
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const before = lstatSync(from, { throwIfNoEntry: false });
-    if (!before) return "gone";
-    const copied = await copyFile(from, to).catch(unlessGone);
-    if (!copied) return "gone";
+    const copied = before && (await copyFile(from, to).catch(unlessGone));
+    if (!copied) {
+      await systemFiles.remove(to);
+      return "gone";
+    }
     const after = lstatSync(from, { throwIfNoEntry: false });
     const version = versionOf(before);
     if (!after || versionOf(after) === version) return { ...copied, version };

@@ -13,7 +13,7 @@ import { isKnown, UNCHANGED } from "./etag.ts";
 import { methodOf } from "./head.ts";
 import { countBytes, cutOut, readRange } from "./ranges.ts";
 import type { AppEnv } from "./router.ts";
-import { toByteStream } from "./stream.ts";
+import { toByteStream, whileLogged } from "./stream.ts";
 
 export type Download = {
   /** The suggested file name. */
@@ -118,7 +118,7 @@ type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
 async function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Promise<Body> {
   if ("opened" in content) return bodyOf(c, content.opened);
-  const pieces = whileKeyValid(c, content.read());
+  const pieces = whileLogged(c, whileKeyValid(c, content.read()));
   return toByteStream(isCompressed ? gzipped(pieces) : pieces);
 }
 
@@ -132,7 +132,9 @@ async function bodyOf(c: Context<AppEnv>, { bytes, content }: OpenedFile, part?:
   if ("blob" in content) return part ? content.blob.slice(part.first, part.last + 1) : content.blob;
   const asked = part ?? { first: 0, last: bytes - 1 };
   const read = () => whileKeyValid(c, content.read(asked));
-  return part || bytes <= MOST_HELD_BYTES ? withLength(c, read, asked) : toByteStream(read());
+  return part || bytes <= MOST_HELD_BYTES
+    ? withLength(c, read, asked)
+    : toByteStream(whileLogged(c, read()));
 }
 
 /** The content of `read` in memory or in a file, so that its length can be sent, if there is room for that. */
@@ -146,7 +148,7 @@ async function withLength(
     const { ctx } = c.var;
     const signal = c.req.raw.signal;
     const file = SENDS_LENGTH_OF_STREAMS ? undefined : await writePart(ctx, read, bytes, signal);
-    return file ?? toByteStream(read());
+    return file ?? toByteStream(whileLogged(c, read()));
   }
   const held: Uint8Array[] = [];
   for await (const piece of read()) held.push(piece.slice());

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 
 import { invalid } from "../errors.ts";
 
-const LONGEST_WAIT_SECONDS = 60;
+export const LONGEST_WAIT_SECONDS = 60;
 
 /**
  * How long to hold the answer by `Prefer: wait=N`, in ms; 0 without it. A value that is no number is ignored, as RFC 7240

@@ -1,3 +1,11 @@
+import { getLogger } from "@logtape/logtape";
+import type { Context } from "hono";
+
+import { AppError } from "../errors.ts";
+import { logError } from "../lib/logged-error.ts";
+import { methodOf } from "./head.ts";
+import type { AppEnv } from "./router.ts";
+
 /** A lazy body: `pieces` does nothing before the reader reads. */
 export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]();
@@ -14,6 +22,28 @@ export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * Passes the pieces of an answer on. If they break off, the client only learns that the connection ended, because the
+ * status was sent before. So the error is logged, except if the client has left, or its key is no longer valid.
+ */
+export async function* whileLogged(
+  c: Context<AppEnv>,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    if (!(error instanceof AppError) && !c.req.raw.signal.aborted)
+      logError(getLogger(["gptrunner", "http"]), "{method} {path} broke off: {error}", {
+        method: methodOf(c),
+        path: c.req.path,
+        requestId: c.var.requestId,
+        error,
+      });
+    throw error;
+  }
 }
 
 /** Passes pieces on until `signal` aborts, also while the next piece is awaited. Throws `why()` then. */

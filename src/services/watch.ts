@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 
 import type { Context } from "../context.ts";
 import { checkSomeCounters, type Difference } from "../store/counters.ts";
+import { giveUpLease, LEASES, takeLease } from "../store/leases.ts";
 import { STUCK_QUEUE } from "../store/queue-age.ts";
 import { readRows } from "../store/rows.ts";
 import { clearAlert, listOpenAlerts, raiseAlert } from "./alerts.ts";
@@ -37,17 +38,43 @@ export function leastFree(total: number): number {
   return Math.max(200 * MB, Math.min(total / 20, 5 * GB));
 }
 
-/** Raises an alert if the disk is nearly full; it is cleared at a fifth more free space. */
+/**
+ * Raises an alert if the disk is nearly full; it is cleared at a fifth more free space. On a shared database each
+ * machine has its own disk, and confirms its alert by a lease. Others clear that of a machine which is gone.
+ */
 export async function watchDisk(ctx: Context): Promise<void> {
   const { free, total } = await ctx.files.space(ctx.config.dataDir);
   const least = leastFree(total);
-  // On a shared database each machine has its own disk.
   const subject = ctx.isExclusive ? "" : hostname();
-  if (free > least * 1.2) await clearAlert(ctx, "disk.nearly_full", subject);
+  if (free > least * 1.2) await clearDisk(ctx, subject);
+  else if (!ctx.isExclusive)
+    await ctx.writer.write({ lease: takeLease(leaseOf(subject), subject, CONFIRMED_MS) });
+  if (!ctx.isExclusive) await clearUnconfirmed(ctx);
   if (free >= least) return;
   const left = `${Math.round(free / MB)} MB (${Math.round((free / total) * 100)} %)`;
   const message = `The disk of the data folder has ${left} left; make room, or lower RETENTION_DAYS`;
   await raiseAlert(ctx, { code: "disk.nearly_full", subject, message });
+}
+
+/** The name of a machine may be that of a container, which a new one does not get again. */
+const CONFIRMED_MS = 10 * 60_000;
+
+function leaseOf(machine: string): string {
+  return `disk ${machine}`;
+}
+
+async function clearUnconfirmed(ctx: Context): Promise<void> {
+  const open = (await listOpenAlerts(ctx)).filter(({ code }) => code === "disk.nearly_full");
+  if (open.length === 0) return;
+  const leases = await readRows(ctx.client, LEASES);
+  const confirmed = new Set(leases.filter(({ leftMs }) => leftMs > 0).map(({ name }) => name));
+  for (const { subject } of open)
+    if (!confirmed.has(leaseOf(subject))) await clearDisk(ctx, subject);
+}
+
+async function clearDisk(ctx: Context, subject: string): Promise<void> {
+  if (await clearAlert(ctx, "disk.nearly_full", subject))
+    await ctx.writer.write({ given: giveUpLease(leaseOf(subject), subject) });
 }
 
 /** Batches checked at a time, and how large each may be: a few milliseconds. */

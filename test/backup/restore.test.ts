@@ -3,6 +3,7 @@ import {
   appendFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -11,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
 import { backup, restore, saidOf } from "../support/backup.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { KEY, startServer, type TestServer } from "../support/server.ts";
@@ -123,7 +125,7 @@ test("a restore refuses existing files and damaged backups, and changes nothing"
   expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
 });
 
-test("a backup leaves out links, incomplete files, and a database inside the files folder", async () => {
+test("a backup leaves out links, incomplete files, the folder's id, and a database inside the files folder", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
     string,
@@ -136,11 +138,65 @@ test("a backup leaves out links, incomplete files, and a database inside the fil
   writeFileSync(join(first, "in.csv"), "prompt\nx\n");
   writeFileSync(join(first, ".out.csv.abc-def.tmp"), "half");
   symlinkSync("/etc", join(first, "etc"));
+  // A server that shares its database has given an id to each of the two folders.
+  for (const files of [first, join(second, "files")]) {
+    mkdirSync(join(files, ".uploads"), { recursive: true });
+    writeFileSync(join(files, ".uploads/store-id"), `store-of-${files}`);
+  }
   const made = await backup(env, target);
   expect(made.files.map(({ path }) => path)).toEqual(["in.csv"]);
   expect(made.skipped).toEqual([{ path: "etc", why: "is a link" }]);
   await restore({ DATA_DIR: second }, target);
   expect(readFileSync(join(second, "files", "in.csv"), "utf8")).toBe("prompt\nx\n");
+});
+
+test("a backup leaves out a file that is written to all the time, also if that began after its first copy", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await using app = await makeFirst(first);
+  const busy = join(app.filesDir, "busy.csv");
+  writeFileSync(busy, Buffer.alloc(1_000_000));
+  let writing: NodeJS.Timeout | undefined;
+  const made = await backup({ DATA_DIR: first }, target, () => {
+    appendFileSync(busy, "x");
+    writing = setInterval(() => appendFileSync(busy, "x"), 0);
+  }).finally(() => clearInterval(writing));
+  expect(made.files.map(({ path }) => path)).toEqual(["sub/in.csv"]);
+  expect(made.skipped).toEqual([{ path: "busy.csv", why: "was written to all the time" }]);
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
+});
+
+test("no backup is made of a damaged database, and one of a newer version is not restored", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await (await startServer({ DATA_DIR: first })).stop();
+  const database = createLocalClient(join(first, "task-runner.db"), 5000);
+  await database.executeMultiple(
+    `CREATE TABLE wrong (v CHECK (v > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO wrong VALUES (0)`,
+  );
+  expect(await saidOf(backup({ DATA_DIR: first }, target))).toContain(
+    "The copy of the database is damaged, so there is no backup: CHECK constraint failed in wrong",
+  );
+  expect(readdirSync(folder.path)).toEqual(["a"]);
+
+  await database.executeMultiple(
+    `DROP TABLE wrong; INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('future', 9999999999999);
+     UPDATE __beside SET since = 9999999999999`,
+  );
+  database.close();
+  await backup({ DATA_DIR: first }, target);
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "The backup is of a newer version",
+  );
+  expect(existsSync(second)).toBe(false);
 });
 
 test("with --pause no repeated work continues until a person resumes it", async () => {

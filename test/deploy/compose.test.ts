@@ -3,8 +3,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
+import { FLEX_TIMEOUT_MS } from "../../src/domain/flex.ts";
 import { METERS } from "../../src/domain/meters.ts";
 import { Environment } from "../../src/environment.ts";
+import { LONGEST_WAIT_SECONDS } from "../../src/http/headers.ts";
 import { environmentOf, readCompose, readDockerfile } from "../support/compose.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
 import { systemd } from "../support/tools.ts";
@@ -198,6 +200,30 @@ describe("the unit for systemd", () => {
     expect(existsSync(join(folder.path, "task-runner.db"))).toBe(true);
     expect(Number(valueOf("TimeoutStopSec"))).toBeGreaterThan(25);
   });
+});
+
+test("the proxies wait longer for an answer than the server takes", () => {
+  const secondsIn = (path: string) => {
+    const text = readFileSync(join("deploy", path), "utf8");
+    const [, seconds] = /(?:proxy_read|response_header)_timeout (\d+)s/.exec(text) ?? [];
+    return Number(seconds);
+  };
+  const { LIVE_MAX_WAIT_MS } = Environment.shape;
+  const longestCall = (FLEX_TIMEOUT_MS + LIVE_MAX_WAIT_MS.parse(undefined)) / 1000;
+  expect(secondsIn("nginx/proxy.conf")).toBeGreaterThan(LONGEST_WAIT_SECONDS);
+  for (const path of ["nginx/server.conf", "nginx/fleet.conf", "Caddyfile"])
+    expect(secondsIn(path)).toBeGreaterThan(longestCall);
+});
+
+test("every alert rule says what to do, and has a row in the documentation", () => {
+  const { groups } = Bun.YAML.parse(readFileSync("deploy/prometheus/alerts.yml", "utf8")) as {
+    groups: { rules: { alert: string; annotations: Record<string, string> }[] }[];
+  };
+  const rules = groups.flatMap((group) => group.rules);
+  const silent = rules.filter(({ annotations }) => (annotations["description"] ?? "").length < 20);
+  const docs = readFileSync("docs/deployment.md", "utf8");
+  const rows = [...docs.matchAll(/^\| `(GptRunner\w+)` +\|/gm)].map(([, name]) => name);
+  expect([silent, rows]).toEqual([[], rules.map(({ alert }) => alert)]);
 });
 
 test("the alert rules name only existing metrics", () => {

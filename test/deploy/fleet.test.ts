@@ -88,6 +88,7 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
 
   test("hides metrics from outside, and does not trust a client's X-Forwarded-For", async () => {
     expect((await api.get(`${fleet.origin}/metrics`)).status).toBe(404);
+    expect((await api.get(`${fleet.origin}/v1/models`)).status).toBe(200);
     await api.post("/tasks", { id: "from", prompt: "x" }, { "x-forwarded-for": "203.0.113.9" });
     const entry = await until(async () => {
       const { data } = (await api.get("/audit?limit=100")).body;

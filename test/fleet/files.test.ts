@@ -255,6 +255,28 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
         expect(stdout + stderr).not.toContain(bucket.env.S3_SECRET_ACCESS_KEY);
     });
 
+    test("a download that the bucket breaks off is not taken for a whole file, and the log says why", async () => {
+      const { id } = (await upload(a, Buffer.alloc(5 * MB, "x"))).body.data;
+      let reads = 0;
+      bucket.state.meddle = ({ method }) =>
+        method === "GET" && ++reads > 1 ? refusal(403, "AccessDenied") : undefined;
+      const before = a.output.stderr.length;
+      const headers = { authorization: `Bearer ${KEY}`, "x-request-id": "broken" };
+      const answer = await fetch(`${a.url}/api/v1/files/${id}/content`, { headers });
+      expect(answer.status).toBe(200);
+      expect(answer.arrayBuffer()).rejects.toThrow();
+      const line = await until(() =>
+        a.output.stderr
+          .slice(before)
+          .split("\n")
+          .slice(0, -1)
+          .map((text) => JSON.parse(text))
+          .find(({ requestId }) => requestId === "broken"),
+      );
+      expect(line.message).toStartWith(`GET /api/v1/files/${id}/content broke off`);
+      expect(line.message).toContain("the credentials may not do this in the bucket bucket");
+    });
+
     test("they start without the bucket's server, and end with one sentence if the bucket does not exist", async () => {
       bucket.state.meddle = ({ url }) =>
         url.includes("/bucket/") ? refusal(403, "InvalidAccessKeyId") : undefined;

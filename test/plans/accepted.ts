@@ -39,6 +39,7 @@ export const ACCEPTED: Accepted[] = [
     ["SELECT 1 FROM tasks LIMIT 1", "SCAN tasks"],
     ["WITH RECURSIVE lanes(lane, model)", "SCAN queue USING INDEX queue_ready"],
   ]),
+  ...each("the table has one row", [["SELECT since AS value FROM __beside", "SCAN __beside"]]),
   ...each("its index holds only what is still to be done", [
     ["OR revive IS NOT NULL", "SCAN batches USING INDEX batches_unswept"],
   ]),

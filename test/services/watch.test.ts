@@ -1,14 +1,16 @@
 // Gives zod schemas their `openapi` method, before any is made.
 import "@hono/zod-openapi";
 import { describe, expect, test } from "bun:test";
+import { hostname } from "node:os";
 
 import type { Called } from "../../src/engine/outcome.ts";
 import { createProviderWatch } from "../../src/engine/provider-watch.ts";
 import { createUpstreams } from "../../src/engine/upstreams.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { listOpenAlerts } from "../../src/services/alerts.ts";
+import { listOpenAlerts, raiseAlert } from "../../src/services/alerts.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
+import { takeLease } from "../../src/store/leases.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
@@ -116,6 +118,22 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await disk(700, 10_000);
     expect(await codes(app)).toEqual([]);
     await watchDisk(app.ctx);
+  });
+
+  test("when the disk is nearly full, also after its machine is gone from a shared database", async () => {
+    await using app = await startServer();
+    const ctx = { ...app.ctx, isExclusive: false };
+    for (const subject of ["gone", "living"])
+      await raiseAlert(ctx, { code: "disk.nearly_full", subject, message: "full" });
+    await ctx.writer.write({ lease: takeLease("disk living", "living", 60_000) });
+    await watchDisk(ctx);
+    const subjects = async () => (await listOpenAlerts(ctx)).map(({ subject }) => subject);
+    expect(await subjects()).toEqual(["living"]);
+    const full = async () => ({ free: 1, total: 10 ** 12 });
+    const onFullDisk = { ...ctx, files: { ...ctx.files, space: full } };
+    await watchDisk(onFullDisk);
+    await watchDisk(onFullDisk);
+    expect(await subjects()).toEqual(["living", hostname()]);
   });
 
   test("when tasks are ready and none is started", async () => {

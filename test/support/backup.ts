@@ -8,13 +8,24 @@ import { Refused } from "../../src/lib/start-error.ts";
 
 const clock = createSystemClock();
 
-/** Backs up the installation that an environment describes, in this process. */
-export async function backup(env: Record<string, string>, folder: string) {
+/**
+ * Backs up the installation that an environment describes, in this process. `onceFilesCopied` is called after the files
+ * were copied for the first time, and before the database is.
+ */
+export async function backup(
+  env: Record<string, string>,
+  folder: string,
+  onceFilesCopied: () => void = () => undefined,
+) {
   const config = readConfig(env);
   const { databaseUrl: url } = config;
   const database = await openOutside({ url, authToken: undefined, clock, isLocking: false });
   try {
-    return await makeBackup({ config, database, folder, clock });
+    const now = () => {
+      onceFilesCopied();
+      return clock.now();
+    };
+    return await makeBackup({ config, database, folder, clock: { now } });
   } finally {
     database.close();
   }

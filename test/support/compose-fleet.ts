@@ -8,6 +8,9 @@ import { nginx, sqld } from "./tools.ts";
 
 export type FleetName = "database" | "api-1" | "api-2" | "runner-1" | "runner-2" | "proxy";
 
+/** Six processes share a machine that may be busy. */
+const PATIENCE_MS = 60_000;
+
 /** In the order of their dependencies. */
 const NAMES: FleetName[] = ["database", "api-1", "api-2", "runner-1", "runner-2", "proxy"];
 /** Each container has its own address, and all use the same port. */
@@ -86,7 +89,8 @@ export async function startComposeFleet(dotEnv: Record<string, string>) {
     const [, ...check] = service.healthcheck.test.map((word) =>
       word.replace("8080", String(databasePort)),
     );
-    await until(() => Bun.spawnSync(check).success || undefined);
+    running.set("database", child);
+    await until(() => Bun.spawnSync(check).success || undefined, PATIENCE_MS);
     return child;
   }
 
@@ -99,7 +103,8 @@ export async function startComposeFleet(dotEnv: Record<string, string>) {
       ["/etc/nginx/tls", join(folder.path, "deploy/tls")],
     ]);
     const child = Bun.spawn([nginx ?? "", "-c", config], { stdout: "ignore", stderr: "inherit" });
-    await until(() => isOk(`${origin}/readyz`, { ca }));
+    running.set("proxy", child);
+    await until(() => isOk(`${origin}/readyz`, { ca }), PATIENCE_MS);
     return child;
   }
 
@@ -109,22 +114,29 @@ export async function startComposeFleet(dotEnv: Record<string, string>) {
     await child?.exited;
   }
 
-  const [database, ...others] = NAMES;
-  if (database) await start(database);
-  const proxy = others.pop();
-  await Promise.all(others.map(start));
-  if (proxy) await start(proxy);
-  return {
-    origin,
-    ca,
-    kill,
-    start,
-    async [Symbol.asyncDispose]() {
-      for (const name of NAMES.toReversed()) await kill(name);
-      names[Symbol.dispose]();
-      folder[Symbol.dispose]();
-    },
-  };
+  async function startAll(): Promise<void> {
+    const [database, ...others] = NAMES;
+    if (database) await start(database);
+    const proxy = others.pop();
+    // Each must be known before one that did not start ends them all.
+    const started = await Promise.allSettled(others.map(start));
+    for (const one of started) if (one.status === "rejected") throw one.reason;
+    if (proxy) await start(proxy);
+  }
+
+  async function dispose(): Promise<void> {
+    for (const name of NAMES.toReversed()) await kill(name);
+    names[Symbol.dispose]();
+    folder[Symbol.dispose]();
+  }
+
+  try {
+    await startAll();
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { origin, ca, kill, start, [Symbol.asyncDispose]: dispose };
 }
 
 async function isOk(url: string, tls?: { ca: string }): Promise<true | undefined> {

@@ -7,7 +7,7 @@ import { whileKeyValid } from "../connections.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
-import { toByteStream, toBytes } from "../stream.ts";
+import { toByteStream, toBytes, whileLogged } from "../stream.ts";
 
 export const EntryBody = z
   .object({
@@ -118,8 +118,9 @@ export const auditRoutes = createRouter()
       "Content-Disposition": `attachment; filename="audit.${format}"`,
     };
     const lines = write(exportAudit(c.var.ctx, range));
+    const pieces = whileLogged(c, whileKeyValid(c, toBytes(lines)));
     // Hono treats any type with "json" in its name as one JSON value; this is one per line.
-    return new Response(toByteStream(whileKeyValid(c, toBytes(lines))), { headers }) as never;
+    return new Response(toByteStream(pieces), { headers }) as never;
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
