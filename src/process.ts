@@ -55,7 +55,7 @@ export async function runProcess(
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
-    announcer.listening(startedFacts(config, server.port, { ...runner, mostRequests }));
+    // Before the announcement: whoever reads it may send a signal at once.
     stopOnSignals(announcer, async () => {
       const closed = server.stop(false);
       background(log, "Closing the port", closed);
@@ -64,6 +64,7 @@ export async function runProcess(
       await server.stop(true);
       await runner.close();
     });
+    announcer.listening(startedFacts(config, server.port, { ...runner, mostRequests }));
   } catch (error) {
     if (error instanceof StartError) announcer.failed(error.message);
     else {
