@@ -80,13 +80,10 @@ export async function checkInTurns(
   within?: ReadonlySet<string>,
 ): Promise<Checked> {
   const pauses = createPauses(clock);
-  const reading = new Reader(text, within).read();
+  const reader = new Reader(text, within);
   try {
-    for (;;) {
-      const { done, value } = reading.next();
-      if (done) return { value };
-      if (pauses.isDue()) await pauses.take();
-    }
+    for (const _ of reader.read()) if (pauses.isDue()) await pauses.take();
+    return { value: reader.value };
   } catch (error) {
     if (error instanceof Faulty) return { fault: error.fault };
     if (error instanceof NotJson) return { notJson: error.message };
@@ -101,14 +98,16 @@ class Reader {
   readonly #around: Open[] = [];
   #open: Open | undefined;
   #at = 0;
+  /** The value, when the text was read to its end. */
+  value: Json = null;
 
   constructor(text: string, within: ReadonlySet<string> | undefined) {
     this.#text = text;
     this.#within = within;
   }
 
-  /** Reads the text from its start to its end. Yields after each stretch; returns the value. */
-  *read(): Generator<undefined, Json> {
+  /** Reads the text from its start to its end. Yields after each stretch. */
+  *read(): Generator<undefined, void> {
     for (let yieldAt = STRETCH; ;) {
       const code = this.#skipBlanks();
       let value =
@@ -117,7 +116,8 @@ class Reader {
         const next = this.#skipBlanks();
         if (!this.#open) {
           if (this.#at < this.#text.length) this.#refuse();
-          return value;
+          this.value = value;
+          return;
         }
         value = this.#add(this.#open, value, next);
       }
