@@ -33,6 +33,9 @@ export type OpenedFile = {
   content: { blob: Blob } | { read(part: Part): AsyncIterable<Uint8Array> };
 };
 
+/** An upload in the store. `changedAt` is in ms since 1970; NaN if the store does not know it. */
+type StoredUpload = { id: string; changedAt: number };
+
 /** A file on the disk of this machine, for as long as it is needed. */
 export type LocalFile = { path: string; release(): Promise<void> };
 
@@ -52,6 +55,8 @@ export type FileStore = {
   removeLeft(name: FileName, by: By): Promise<void>;
   /** Removes a file, if there is one. */
   remove(name: FileName): Promise<void>;
+  /** All uploads whose bytes are in the store, page by page. */
+  uploads(): AsyncIterable<StoredUpload[]>;
   /** Removes unfinished writes that are not found on the local disk. */
   sweep(): Promise<void>;
   /**

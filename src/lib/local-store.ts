@@ -65,6 +65,11 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
       const path = await find(name);
       if (path !== undefined) await files.remove(path);
     },
+    async *uploads() {
+      const folder = join(root, UPLOADS);
+      for await (const id of files.namesIn(folder))
+        yield [{ id, changedAt: (await files.changedAt(join(folder, id))) ?? NaN }];
+    },
     sweep: async () => undefined,
     async identify(fresh, by) {
       const path = join(root, UPLOADS, STORE_ID);

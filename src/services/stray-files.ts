@@ -7,7 +7,7 @@ import { isTemporaryName } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
 import { readRows } from "../store/rows.ts";
 
-/** A file in the files folder that belongs to nothing. */
+/** A file in the files folder, or an upload in the bucket, that belongs to nothing. */
 export type StrayFile = { path: string; why: string };
 
 export type StrayFiles = {
@@ -29,41 +29,45 @@ type Part = Pick<Context, "files" | "fileStore" | "config" | "clock" | "client" 
 export async function findStrayFiles(ctx: Part): Promise<StrayFiles> {
   const stray: StrayFile[] = [];
   for await (const path of temporaryFiles(ctx, ctx.config.filesDir))
-    stray.push({ path, why: "was not written to its end" });
-  const ids: string[] = [];
-  for await (const name of ctx.files.namesIn(uploadsOf(ctx)))
-    if (UPLOAD_ID.test(name)) ids.push(name);
+    stray.push({
+      path: relative(ctx.config.filesDir, path),
+      why: "was not written to its end",
+    });
+  const uploads = new Map<string, number>();
+  for await (const page of ctx.fileStore.uploads())
+    for (const { id, changedAt } of page) if (UPLOAD_ID.test(id)) uploads.set(id, changedAt);
+  const ids = [...uploads.keys()];
   for (let i = 0; i < ids.length; i += AT_ONCE) {
     const some = ids.slice(i, i + AT_ONCE);
     for (const { id } of await readRows(ctx.client, store.unknownFiles(some)))
-      if (await isOld(ctx, join(uploadsOf(ctx), id)))
-        stray.push({
-          path: join(uploadsOf(ctx), id),
-          why: "is an upload that the database does not know",
-        });
+      if ((uploads.get(id) ?? NaN) < ctx.clock.now() - YOUNG_MS)
+        stray.push({ path: pathOf(id), why: "is an upload that the database does not know" });
   }
-  return {
-    stray: stray.map(({ path, why }) => ({ path: relative(ctx.config.filesDir, path), why })),
-    missing: await findMissing(ctx, new Set(ids)),
-  };
+  return { stray, missing: await findMissing(ctx, uploads) };
 }
 
 /** Removes stray files, unless they have got a row meanwhile. Returns how many. */
 export async function removeStrayFiles(ctx: Part, stray: readonly StrayFile[]): Promise<number> {
   let removed = 0;
   for (const { path } of stray) {
-    const place = join(ctx.config.filesDir, path);
-    const name = path.split("/").at(-1) ?? "";
-    const isKnown =
-      UPLOAD_ID.test(name) && (await readRows(ctx.client, store.unknownFiles([name]))).length === 0;
-    if (isKnown || !(await isOld(ctx, place))) continue;
-    await ctx.files.remove(place);
+    const upload = path.split("/").at(-1) ?? "";
+    if (path === pathOf(upload)) {
+      if ((await readRows(ctx.client, store.unknownFiles([upload]))).length === 0) continue;
+      await ctx.fileStore.remove({ upload });
+    } else {
+      const place = join(ctx.config.filesDir, path);
+      if (!(await isOld(ctx, place))) continue;
+      await ctx.files.remove(place);
+    }
     removed++;
   }
   return removed;
 }
 
-async function findMissing(ctx: Part, there: ReadonlySet<string>): Promise<StrayFiles["missing"]> {
+async function findMissing(
+  ctx: Part,
+  there: ReadonlyMap<string, unknown>,
+): Promise<StrayFiles["missing"]> {
   const missing: StrayFiles["missing"] = [];
   let after = 0;
   for (;;) {
@@ -88,6 +92,7 @@ async function isOld({ files, clock }: Part, path: string): Promise<boolean> {
   return ((await files.changedAt(path)) ?? Infinity) < clock.now() - YOUNG_MS;
 }
 
-function uploadsOf({ config }: Part): string {
-  return join(config.filesDir, UPLOADS);
+/** The path of an upload in the store, which may be a bucket. */
+function pathOf(id: string): string {
+  return `${UPLOADS}/${id}`;
 }

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { type Clock, createSystemClock } from "../../src/lib/clock.ts";
 import type { FileStore, OpenedFile } from "../../src/lib/file-store.ts";
 import { systemFiles } from "../../src/lib/file-system.ts";
-import type { Bucket } from "../../src/lib/s3/requests.ts";
+import { createObjects } from "../../src/lib/s3/objects.ts";
+import { type Bucket, createSender } from "../../src/lib/s3/requests.ts";
 import { createS3Store } from "../../src/lib/s3/s3-store.ts";
 import { refusal, startMoto } from "../support/moto.ts";
 import { temporaryFolder } from "../support/process.ts";
@@ -60,6 +61,24 @@ describe.if(moto !== undefined)("a bucket as the store of files", () => {
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
     folder[Symbol.dispose]();
+  });
+
+  test("its uploads are listed page by page, and nothing else is", async () => {
+    const before = Date.now() - 1000;
+    for (const id of ["file-1", "file-2", "file-3"])
+      await store.write({ upload: id }, BY, once("x"));
+    await store.write({ path: "uploads.csv" }, BY, once("x"));
+    const found = (await Array.fromAsync(store.uploads())).flat();
+    expect(found.map(({ id }) => id)).toEqual(["file-1", "file-2", "file-3"]);
+    for (const { changedAt } of found) expect(changedAt).toBeGreaterThanOrEqual(before - 1000);
+    const bucket = { endpoint: server.url, region: "us-east-1", bucket: "bucket", prefix: "" };
+    const keys = { accessKeyId: "id", secretAccessKey: "secret" };
+    const machine = { clock: createSystemClock(), random: Math.random, fetch };
+    const objects = createObjects(createSender({ ...bucket, ...keys }, machine));
+    const pages = await Array.fromAsync(objects.list("a b/ü+&/.uploads/", 2));
+    expect(pages.map((page) => page.map(({ key }) => key.at(-1)))).toEqual([["1", "2"], ["3"]]);
+    for (const { id } of found) await store.remove({ upload: id });
+    expect((await Array.fromAsync(store.uploads())).flat()).toEqual([]);
   });
 
   test.each([

@@ -3,18 +3,21 @@ import { existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:f
 import { join } from "node:path";
 
 import { findStrayFiles, removeStrayFiles } from "../../src/services/stray-files.ts";
-import { KEY, startServer } from "../support/server.ts";
+import { startMoto } from "../support/moto.ts";
+import { KEY, startServer, type TestServer } from "../support/server.ts";
+import { moto } from "../support/tools.ts";
+
+async function upload(app: TestServer, name: string): Promise<string> {
+  const body = new FormData();
+  body.append("file", new Blob(["prompt\nx\n"]), name);
+  const headers = { authorization: `Bearer ${KEY}` };
+  const answer = await fetch(`${app.url}/api/v1/files`, { method: "POST", headers, body });
+  return (await answer.json()).data.id;
+}
 
 test("files that belong to nothing are found and removed, and nothing else", async () => {
   await using app = await startServer();
-  const upload = async (name: string) => {
-    const body = new FormData();
-    body.append("file", new Blob(["prompt\nx\n"]), name);
-    const headers = { authorization: `Bearer ${KEY}` };
-    const answer = await fetch(`${app.url}/api/v1/files`, { method: "POST", headers, body });
-    return (await answer.json()).data.id as string;
-  };
-  const [kept, lost] = [await upload("kept.csv"), await upload("lost.csv")];
+  const [kept, lost] = [await upload(app, "kept.csv"), await upload(app, "lost.csv")];
   const at = (...names: string[]) => join(app.filesDir, ...names);
   mkdirSync(at("reports"));
   const put = (path: string, isOld: boolean) => {
@@ -46,4 +49,29 @@ test("files that belong to nothing are found and removed, and nothing else", asy
   expect(await removeStrayFiles(app.ctx, [...found.stray, known])).toBe(2);
   expect(old.filter((path) => existsSync(path))).toEqual([]);
   expect(others.filter((path) => !existsSync(path))).toEqual([]);
+});
+
+test.if(moto !== undefined)("so are those of a bucket", async () => {
+  await using bucket = await startMoto();
+  await using app = await startServer(bucket.env);
+  const [kept, lost] = [await upload(app, "kept.csv"), await upload(app, "lost.csv")];
+  const { fileStore } = app.ctx;
+  const mark = { owner: "test", mark: "1" };
+  async function* content() {
+    yield "x";
+  }
+  await fileStore.write({ upload: "file-0old" }, mark, content());
+  await fileStore.write({ path: "mine.csv" }, mark, content());
+  await fileStore.remove({ upload: lost });
+  expect((await findStrayFiles(app.ctx)).stray).toEqual([]);
+
+  const later = { ...app.ctx, clock: { ...app.ctx.clock, now: () => Date.now() + 2 * 3_600_000 } };
+  const found = await findStrayFiles(later);
+  expect(found.stray.map(({ path }) => path)).toEqual([".uploads/file-0old"]);
+  expect(found.missing).toEqual([{ id: lost, name: "lost.csv" }]);
+  const known = { path: `.uploads/${kept}`, why: "" };
+  expect(await removeStrayFiles(later, [...found.stray, known])).toBe(1);
+  expect(await fileStore.open({ upload: "file-0old" })).toBeUndefined();
+  expect(await fileStore.open({ upload: kept })).toBeDefined();
+  expect(await fileStore.open({ path: "mine.csv" })).toBeDefined();
 });

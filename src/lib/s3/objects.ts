@@ -8,6 +8,9 @@ export type S3Object = { bytes: number; etag: string };
 /** A multipart upload that was neither completed nor aborted. */
 export type S3Upload = { key: string; uploadId: string; begunAt: number };
 
+/** More are not sent at a time. */
+const MOST_LISTED = 1000;
+
 export type S3Objects = ReturnType<typeof createObjects>;
 
 /** The operations on a bucket, by full keys. */
@@ -115,18 +118,53 @@ export function createObjects(send: SendToS3) {
     async uploads(prefix: string): Promise<S3Upload[]> {
       const query = { uploads: "", prefix, "encoding-type": "url" };
       const { body } = await send({ method: "GET", query, expectBytes: 1024 * 1024 });
-      const text = Buffer.from(body).toString();
-      const isEncoded = textIn(text, "EncodingType") === "url";
-      return [...text.matchAll(/<Upload>([^]*?)<\/Upload>/g)].map(([, one = ""]) => {
-        const key = textIn(one, "Key") ?? "";
-        return {
-          key: isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key,
-          uploadId: textIn(one, "UploadId") ?? "",
-          begunAt: Date.parse(textIn(one, "Initiated") ?? ""),
-        };
-      });
+      const { elements } = listed(body, "Upload");
+      return elements.map(({ key, xml }) => ({
+        key,
+        uploadId: textIn(xml, "UploadId") ?? "",
+        begunAt: Date.parse(textIn(xml, "Initiated") ?? ""),
+      }));
+    },
+
+    /** The objects whose keys have a prefix, up to `most` at a time, in the order of their keys. */
+    async *list(
+      prefix: string,
+      most = MOST_LISTED,
+    ): AsyncGenerator<{ key: string; changedAt: number }[]> {
+      for (let token: string | undefined, isLast = false; !isLast;) {
+        const { body } = await send({
+          method: "GET",
+          query: {
+            "list-type": "2",
+            "max-keys": String(most),
+            prefix,
+            "encoding-type": "url",
+            ...(token === undefined ? {} : { "continuation-token": token }),
+          },
+          expectBytes: 1024 * 1024,
+        });
+        const { text, elements } = listed(body, "Contents");
+        yield elements.map(({ key, xml }) => ({
+          key,
+          changedAt: Date.parse(textIn(xml, "LastModified") ?? ""),
+        }));
+        token = textIn(text, "NextContinuationToken");
+        isLast = token === undefined || textIn(text, "IsTruncated") !== "true";
+      }
     },
   };
+}
+
+/** The elements of a list in an answer, with their keys. */
+function listed(body: Uint8Array, element: string) {
+  const text = Buffer.from(body).toString();
+  const isEncoded = textIn(text, "EncodingType") === "url";
+  const found = text.matchAll(new RegExp(`<${element}>([^]*?)</${element}>`, "g"));
+  const elements = [...found].map(([, xml = ""]) => {
+    const key = textIn(xml, "Key") ?? "";
+    return { xml, key: isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key };
+  });
+  return { text, elements };
 }
 
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };

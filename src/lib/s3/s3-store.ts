@@ -96,6 +96,11 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     async remove(name) {
       await objects.remove(keyOf(name));
     },
+    async *uploads() {
+      const folder = `${bucket.prefix}${UPLOADS}/`;
+      for await (const page of objects.list(folder))
+        yield page.map(({ key, changedAt }) => ({ id: key.slice(folder.length), changedAt }));
+    },
     async sweep() {
       const before = machine.clock.now() - LONGEST_UPLOAD_MS;
       for (const { key, uploadId, begunAt } of await objects.uploads(bucket.prefix))
