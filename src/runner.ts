@@ -33,6 +33,7 @@ import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 import { createFirstRepair } from "./services/first-repair.ts";
 import { createDelayMeter } from "./services/loop-delay.ts";
+import { clearForsaken } from "./services/provider-alerts.ts";
 import { requireFiles } from "./services/shared-files.ts";
 import { keepTimeline } from "./services/timeline.ts";
 
@@ -59,12 +60,13 @@ export type Outside = Partial<World> & {
 };
 
 /**
- * Checks the file store, then, before anything is numbered, whether the database was restored, and ensures that the
- * required keys exist.
+ * Checks the file store, then, before anything is numbered, whether the database was restored, clears alerts that concern
+ * nothing any more, and ensures that the required keys exist.
  */
 async function ensureTruth(ctx: Context): Promise<string | undefined> {
   await requireFiles(ctx);
   await keepTimeline(ctx);
+  await clearForsaken(ctx);
   return ensureKeys(ctx);
 }
 

@@ -27,6 +27,11 @@ export type Provider = Terms &
     | { kind: "simulator"; latencyMs: number; failureRate: number; mismatchRate: number }
   );
 
+/** What alerts call a key of a provider, by its index. */
+export function accountName({ name }: Pick<Provider, "name">, key: number): string {
+  return key === 0 ? name : `${name} (key ${key + 1})`;
+}
+
 /** Which model a call goes to, at which provider (by its place in the configuration). */
 export type Route = { provider: number; model: string };
 

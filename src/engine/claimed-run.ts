@@ -4,7 +4,7 @@ import { readRepair, toRepair, withRepair } from "../domain/ask-for-json.ts";
 import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
 import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
-import type { Provider } from "../domain/provider.ts";
+import { accountName, type Provider } from "../domain/provider.ts";
 import { withModel, withoutTier } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import type { Claimed } from "../store/claim.ts";
@@ -166,7 +166,7 @@ export function toCalled(run: ClaimedRun, report: Report, settings: Settings): C
     repair: null,
     signals,
     isAbandoned,
-    account: key === 0 ? provider.name : `${provider.name} (key ${key + 1})`,
+    account: accountName(provider, key),
     final: toFinal(run, report, provider),
   };
 }

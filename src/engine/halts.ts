@@ -1,8 +1,10 @@
 import type { Plan } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import { type Halt, HALTS, isHalt } from "../domain/failure.ts";
+import type { Clock } from "../lib/clock.ts";
 import { type AlertUnit, deleteAlert, insertAlert } from "../store/alerts.ts";
 import { type Move, pauseBatch } from "../store/batch-moves.ts";
+import { createKnown } from "./known.ts";
 import type { Outcome } from "./outcome.ts";
 
 const ALERTS: Record<Halt, AlertCode> = {
@@ -16,12 +18,12 @@ export type HaltUnit = { paused: Record<string, Move>; alerts: Record<string, Al
  * A provider without quota, or one that refuses the key, refuses everything: the batches whose calls it refused are
  * paused, and one alert is raised. The first answer clears the alert.
  */
-export function createHalts() {
+export function createHalts(clock: Pick<Clock, "monotonic">) {
   /**
-   * Whether an account has an alert, according to the last commit. Unknown at first, because earlier processes may
-   * have raised one.
+   * Whether an account has an alert, according to the last commit. Unknown at first, and again after a while, because
+   * other processes, which may have ended since, may have raised one.
    */
-  const known = new Map<string, "clear" | "raised">();
+  const known = createKnown<"clear" | "raised">(clock);
 
   return {
     /** The unit to write for ended calls and for batches that cannot go on. */

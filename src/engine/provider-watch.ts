@@ -5,6 +5,7 @@ import { isUnsent, looksDown } from "../domain/failure.ts";
 import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import { isFlex } from "./claimed-run.ts";
+import { createKnown } from "./known.ts";
 import type { Called } from "./outcome.ts";
 
 /** An alert needs this many failures in a row, over at least this time. */
@@ -14,8 +15,7 @@ const FOR_MS = 10_000;
 type Watched = {
   failures: number;
   since: number;
-  /** The last committed report; the current state; and whether a report is in progress. */
-  reported: State | undefined;
+  /** The current state; and whether a report is in progress. */
   state: State | undefined;
   isReporting: boolean;
 };
@@ -27,20 +27,16 @@ type State = "up" | "down";
  */
 export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_MS } = {}) {
   const log = getLogger(["gptrunner", "alerts"]);
-  const known = new Map<string, Watched>();
+  const watched = new Map<string, Watched>();
+  /** The last committed reports. */
+  const reported = createKnown<State>(ctx.clock);
 
   function providerOf(name: string): Watched {
-    let provider = known.get(name);
+    let provider = watched.get(name);
     if (!provider)
-      known.set(
+      watched.set(
         name,
-        (provider = {
-          failures: 0,
-          since: 0,
-          reported: undefined,
-          state: undefined,
-          isReporting: false,
-        }),
+        (provider = { failures: 0, since: 0, state: undefined, isReporting: false }),
       );
     return provider;
   }
@@ -50,11 +46,11 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
     if (provider.isReporting) return;
     provider.isReporting = true;
     try {
-      while (provider.state !== undefined && provider.reported !== provider.state) {
+      while (provider.state !== undefined && reported.get(name) !== provider.state) {
         const { state } = provider;
         const alert = { code: "provider.down", subject: name, message: why } as const;
         await (state === "down" ? raiseAlert(ctx, alert) : clearAlert(ctx, "provider.down", name));
-        provider.reported = state;
+        reported.set(name, state);
       }
     } finally {
       provider.isReporting = false;
@@ -63,7 +59,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
 
   function is(name: string, provider: Watched, state: State, why = ""): void {
     provider.state = state;
-    if (provider.reported !== state)
+    if (reported.get(name) !== state)
       background(log, "Reporting an alert", report(name, provider, why));
   }
 

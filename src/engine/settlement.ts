@@ -59,7 +59,7 @@ const MOST_OUTCOMES = 256;
  */
 export function createSettlement(ctx: Context, options: SettlementOptions) {
   const log = getLogger(["gptrunner", "dispatcher"]);
-  const halts = createHalts();
+  const halts = createHalts(ctx.clock);
   const progress = createProgress();
   const dearest = createDearest();
   /** Runs whose outcomes were refused by themselves, and how often, so that they do not hold up others again. */

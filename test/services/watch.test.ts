@@ -11,6 +11,7 @@ import { listOpenAlerts, raiseAlert } from "../../src/services/alerts.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
 import { takeLease } from "../../src/store/leases.ts";
+import { temporaryFolder } from "../support/process.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
@@ -77,6 +78,37 @@ describe("an alert is raised, and cleared when it is over,", () => {
     }
     await until(async () => (await codes(app)).includes("provider.down") || undefined);
     watch.see([{ ...lost, failure: null }]);
+    await until(async () => (await codes(app)).length === 0 || undefined);
+  });
+
+  test("when its provider, or the key of one, is no longer configured", async () => {
+    using folder = temporaryFolder();
+    await using provider = await startProvider();
+    const env = { ...provider.env, DATA_DIR: folder.path };
+    await using before = await startServer(env);
+    for (const subject of ["openai", "openai (key 2)", "removed"])
+      await raiseAlert(before.ctx, { code: "provider.unauthorized", subject, message: "x" });
+    await before.stop();
+    await using after = await startServer(env);
+    expect((await listOpenAlerts(after.ctx)).map(({ subject }) => subject)).toEqual(["openai"]);
+  });
+
+  test("when a process raised it that is gone, and the provider answers others", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const run = async () => {
+      const wait = { prefer: "wait=20" };
+      const { body } = await app.post("/tasks?execute=true", { prompt: "x" }, wait);
+      expect(body.data.status).toBe("completed");
+    };
+    // From now on this process knows that there is no alert.
+    await run();
+    for (const code of ["provider.unauthorized", "provider.down"] as const)
+      await raiseAlert(app.ctx, { code, subject: "openai", message: "from another process" });
+    const { clock } = app.ctx;
+    const { monotonic } = clock;
+    clock.monotonic = () => monotonic() + 60_000;
+    await run();
     await until(async () => (await codes(app)).length === 0 || undefined);
   });
 
