@@ -151,7 +151,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "hand out events again that were handed out",
     profile: "fleet",
-    caughtBy: 255,
+    caughtBy: 33,
     edits: [["src/services/event-hub.ts", "page.filter(({ id }) => id > position)", "page"]],
   },
   {
@@ -302,7 +302,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "begin a repair whose row is gone",
     profile: "fleet",
-    caughtBy: 13,
+    caughtBy: 189,
     edits: [
       ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
       ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
@@ -354,7 +354,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget which idempotency keys were used",
     profile: "single",
-    caughtBy: 32,
+    caughtBy: 51,
     edits: [
       [
         "src/store/new-task.ts",
@@ -408,7 +408,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "count live calls again if the answer to their commit is lost",
     profile: "fleet",
-    caughtBy: 81,
+    caughtBy: 213,
     edits: [
       ["src/store/live-calls.ts", "iif(live_settled < ?, ?, NULL)", "max(live_settled, ?, ?)"],
     ],
@@ -416,13 +416,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "keep reservations that belong to no call",
     profile: "fleet",
-    caughtBy: 15,
+    caughtBy: 117,
     edits: [["src/engine/live/books.ts", "if (lost.length > 0)", "if (lost.length < 0)"]],
   },
   {
     name: "begin what was claimed before the lease lapsed",
     profile: "fleet",
-    caughtBy: 139,
+    caughtBy: 1998,
     edits: [["src/engine/claiming.ts", "if (!options.isAlive(sentAt)) return 0;", ""]],
   },
   {
