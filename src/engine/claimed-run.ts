@@ -12,7 +12,7 @@ import type { Hopeless } from "../store/release.ts";
 import type { Final, FinalRow } from "../store/settle.ts";
 import { costOfAnswer } from "./answer-cost.ts";
 import type { Lane } from "./lane-book.ts";
-import type { Called, Reused } from "./outcome.ts";
+import type { Called, PutBack, Reused } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
 
@@ -39,6 +39,19 @@ export function calledModel({ row, paced }: ClaimedRun): string {
 /** Whether a run is called at the flex tier. */
 export function isFlex({ row }: Pick<ClaimedRun, "row">): boolean {
   return row.flexUntil !== null;
+}
+
+/** Whether the time has passed until which a run waits for the flex tier. */
+export function isPastFlex({ flexUntil }: Claimed, now: number): boolean {
+  return flexUntil !== null && now >= flexUntil;
+}
+
+/**
+ * What becomes of a run that was claimed when that time had passed. A call may take until then, and what follows it, such as
+ * a repair, is queued for the tier of the call.
+ */
+export function leavingFlex(run: ClaimedRun): PutBack {
+  return { kind: "putBack", run, leavesFlex: true };
 }
 
 /** Whether a run requested the flex tier and gave up waiting for it. */

@@ -9,7 +9,7 @@ import type { QueueState } from "../store/queue-state.ts";
 import { handBack } from "../store/release.ts";
 import { announceEnded } from "./announce.ts";
 import { createChecking } from "./checking.ts";
-import { toCall, toCalled } from "./claimed-run.ts";
+import { isPastFlex, leavingFlex, toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
@@ -229,11 +229,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function begin(rows: Claimed[], number: number): void {
+    const now = queueTime();
     const reused: Outcome[] = [];
     const calls = rows.flatMap((row) => {
       const lane = book.laneOf(row.lane, row.laneName);
       const run = inFlight.begin(row, number, lane);
-      const found = reuse.begin(run);
+      const found = isPastFlex(row, now) ? leavingFlex(run) : reuse.begin(run);
       if (typeof found === "object") reused.push(found);
       run.paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
       return found === "call" ? toCall(run, config) : [];

@@ -6,7 +6,7 @@ import type { Retry } from "../store/postpone.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Ended } from "./announce.ts";
-import { calledModel, type ClaimedRun, isFlex } from "./claimed-run.ts";
+import { calledModel, type ClaimedRun, isFlex, isPastFlex } from "./claimed-run.ts";
 import type { Lane } from "./lane-book.ts";
 import { askAgain, laneAfter, logEntry, spentBy } from "./next-call.ts";
 import type { Called, Outcome } from "./outcome.ts";
@@ -96,7 +96,7 @@ export function createInFlight(
         const { run } = outcome;
         if (!runs.isNewest(run)) continue;
         if (outcome.kind === "putBack") {
-          decisions.retries.push(putOff(run));
+          decisions.retries.push({ ...putOff(run), ...(outcome.leavesFlex && { x: 1 }) });
           continue;
         }
         decisions.batches.add(run.row.batch);
@@ -185,8 +185,8 @@ export function createInFlight(
 }
 
 /** Whether a run that was refused may go on waiting for the flex tier. */
-function waitsForFlex({ flexUntil, earlier }: Claimed, now: number): boolean {
-  return flexUntil !== null && now < flexUntil && earlier + 1 < MOST_REFUSALS;
+function waitsForFlex(row: Claimed, now: number): boolean {
+  return !isPastFlex(row, now) && row.earlier + 1 < MOST_REFUSALS;
 }
 
 /** Requeues a run at once, as if it had not been tried. */

@@ -25,5 +25,5 @@ export type Called = {
 /** It was given the answer to an identical request. */
 export type Reused = { kind: "reused"; run: ClaimedRun; final: Final };
 
-/** It is requeued as if it had not been claimed. */
-export type PutBack = { kind: "putBack"; run: ClaimedRun };
+/** It is requeued as if it had not been claimed; with `leavesFlex`, for the standard tier. */
+export type PutBack = { kind: "putBack"; run: ClaimedRun; leavesFlex?: true };

@@ -62,22 +62,26 @@ describe("a task with the flex tier", () => {
 
   test("has a timeout of fifteen minutes, instead of REQUEST_TIMEOUT_MS", async () => {
     expect(FLEX_TIMEOUT_MS).toBe(15 * 60_000);
+    const others = Promise.withResolvers<void>();
     await using upstream = await startProvider(async (request) => {
-      await Bun.sleep(400);
+      await others.promise;
       return chatAnswer(request);
     });
     const limits = { REQUEST_TIMEOUT_MS: "150", MAX_RETRIES: "0", DEFAULT_MODEL: MODEL };
     await using app = await startServer({ ...upstream.env, ...limits });
     const post = (body: object) => app.post("/tasks?execute=true", body, wait);
-    const tasks = await Promise.all([
+    const flex = post({ prompt: "x", serviceTier: "flex" });
+    const timedOut = await Promise.all([
       post({ prompt: "x" }),
-      post({ prompt: "x", serviceTier: "flex" }),
       post({ prompt: "x", serviceTier: "flex", timeoutMs: 150 }),
     ]);
-    expect(tasks.map(({ body }) => [body.data.status, body.data.error?.code])).toEqual([
+    others.resolve();
+    expect(
+      [...timedOut, await flex].map(({ body }) => [body.data.status, body.data.error?.code]),
+    ).toEqual([
+      ["failed", "PROVIDER_TIMEOUT"],
       ["failed", "PROVIDER_TIMEOUT"],
       ["completed", undefined],
-      ["failed", "PROVIDER_TIMEOUT"],
     ]);
   });
 
@@ -97,6 +101,42 @@ describe("a task with the flex tier", () => {
     await app.post("/tasks/t/execute", {});
     await app.ended("t");
     expect(upstream.requests[before]?.body.service_tier).toBe("flex");
+  });
+
+  test("does so as well if a call took until after the deadline, and its answer is asked for again", async () => {
+    const deadlineMs = 1200;
+    const isFlex = ({ body }: { body: Json }) => body.service_tier === "flex";
+    await using upstream = await startProvider(async (request) => {
+      if (isFlex(request)) await Bun.sleep(deadlineMs + 100);
+      const answer: Json = chatAnswer(request);
+      answer.choices[0].message.content = isFlex(request) ? "no JSON" : '{"label":"x"}';
+      return answer;
+    });
+    await using app = await startServer({ ...upstream.env, DEFAULT_MODEL: MODEL });
+    const flex = { serviceTier: "flex", flexDeadlineMinutes: deadlineMs / 60_000 };
+    const output = {
+      type: "object",
+      properties: { label: { type: "string" } },
+      required: ["label"],
+    };
+    const run = (more: object) =>
+      app.post("/tasks?execute=true", { prompt: "x", output, ...flex, ...more }, wait);
+    const ended = await Promise.all([
+      run({ maxRepairs: 1 }),
+      run({ maxRepairs: 0, escalateTo: "gpt-4.1" }),
+    ]);
+    for (const { body } of ended)
+      expect(body.data).toMatchObject({ status: "completed", attempts: 2 });
+    const sent = upstream.requests.map((request) => [isFlex(request), request.body.model]);
+    expect(sent.slice(0, 2)).toEqual([
+      [true, MODEL],
+      [true, MODEL],
+    ]);
+    expect(sent.slice(2).toSorted()).toEqual([
+      [false, "gpt-4.1"],
+      [false, MODEL],
+    ]);
+    expect(await app.differences()).toEqual([]);
   });
 
   test("does so together with its batch, whose tasks may name another tier", async () => {
