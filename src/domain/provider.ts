@@ -27,6 +27,11 @@ export type Provider = Terms &
     | { kind: "simulator"; latencyMs: number; failureRate: number; mismatchRate: number }
   );
 
+/** The keys of a provider; the simulator counts as one with one key. */
+export function keysOf(provider: Provider): readonly string[] {
+  return provider.kind === "openai" ? provider.apiKeys : [""];
+}
+
 /** What alerts call a key of a provider, by its index. */
 export function accountName({ name }: Pick<Provider, "name">, key: number): string {
   return key === 0 ? name : `${name} (key ${key + 1})`;

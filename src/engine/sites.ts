@@ -5,7 +5,7 @@ import { type Failure, isUnsent, looksDown, reachedNobody } from "../domain/fail
 import type { Gate } from "../domain/lanes.ts";
 import type { Pacer } from "../domain/pacer.ts";
 import type { KnownPrice } from "../domain/prices.ts";
-import type { Provider } from "../domain/provider.ts";
+import { keysOf, type Provider } from "../domain/provider.ts";
 import type { BoundedMap } from "../lib/bounded-map.ts";
 
 /** A model at a provider, called with one of its keys: the unit that rate limits apply to. */
@@ -70,13 +70,12 @@ function createSite(
   index: number,
   openMs: { baseMs: number; maxMs: number },
 ): Site {
-  const keys = provider.kind === "openai" ? provider.apiKeys : [""];
   const isLimited = provider.limits.some(([, { rpm, tpm }]) => rpm !== null || tpm !== null);
   return {
     index,
     provider,
     breaker: createBreaker({ ...SITE, ...openMs }),
-    accounts: keys.map((_, key) => ({
+    accounts: keysOf(provider).map((_, key) => ({
       key,
       breaker: createBreaker({ ...ACCOUNT, baseMs: openMs.baseMs, maxMs: ACCOUNT_OPEN_MS }),
       trial: { room: 1 },

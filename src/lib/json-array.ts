@@ -1,13 +1,19 @@
 import type { FileSystem } from "./file-system.ts";
+import {
+  BACKSLASH,
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COMMA,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  QUOTE,
+  SPACE,
+} from "./json-codes.ts";
 import type { Line } from "./jsonl.ts";
 import { readUtf8, type TextFile, TextFileError } from "./text-file.ts";
 
 /** Longest element that is read, in bytes. */
 const MAX_ELEMENT_BYTES = 16 * 1024 * 1024;
-
-const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c];
-const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
-const SPACE = 0x20;
 
 /**
  * The elements of a file that is one JSON array, each as its text on one line, numbered from 1. Elements that end in the

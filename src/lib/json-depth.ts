@@ -1,13 +1,8 @@
+import { CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE } from "./json-codes.ts";
 import { endOfText } from "./json-repeats.ts";
 
 /** Twice the depth of what clients may send, so that all that is stored can be read. */
 const DEEPEST = 200;
-
-const QUOTE = 0x22;
-const OPEN_LIST = 0x5b;
-const CLOSE_LIST = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 
 /**
  * Whether the values of a JSON text are nested so deep that functions that walk them, such as `JSON.stringify`, could

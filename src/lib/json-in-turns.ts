@@ -1,6 +1,19 @@
 import { createPauses, type Clock } from "./clock.ts";
 import { exactNumber } from "./exact-json.ts";
 import {
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COLON,
+  COMMA,
+  LINE_FEED,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  QUOTE,
+  RETURN,
+  SPACE,
+  TAB,
+} from "./json-codes.ts";
+import {
   type Checked,
   checkJson,
   DEEPEST,
@@ -42,14 +55,6 @@ class Faulty extends Error {
 /** Read without a check of the time; less than a millisecond of an ordinary text. */
 const STRETCH = 16_384;
 
-const [TAB, LINE_FEED, RETURN, SPACE] = [0x09, 0x0a, 0x0d, 0x20];
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_LIST = 0x5b;
-const CLOSE_LIST = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORDS = [
   ["true", true],

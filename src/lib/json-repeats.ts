@@ -1,17 +1,18 @@
+import {
+  BACKSLASH,
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COLON,
+  COMMA,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  QUOTE,
+} from "./json-codes.ts";
 /** An object or list that is being read. `at` is the name or index of what is read in it. */
 type Open = { at: string | number; first?: string; names?: Set<string> };
 
 /** A path consists of names that a client chose. */
 const LONGEST_PATH = 200;
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_LIST = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_LIST = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 
 /**
  * The path of the first duplicate name in an object of a JSON text. Parsers differ in which of the two members they

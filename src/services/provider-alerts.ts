@@ -1,5 +1,5 @@
 import type { Context } from "../context.ts";
-import { accountName } from "../domain/provider.ts";
+import { accountName, keysOf } from "../domain/provider.ts";
 import { clearAlert, listOpenAlerts } from "./alerts.ts";
 
 /**
@@ -10,9 +10,7 @@ export async function clearForsaken(ctx: Context): Promise<void> {
   if (!ctx.isExclusive) return;
   const known = new Set(
     ctx.config.providers.flatMap((provider) =>
-      (provider.kind === "openai" ? provider.apiKeys : [""]).map((_, key) =>
-        accountName(provider, key),
-      ),
+      keysOf(provider).map((_, key) => accountName(provider, key)),
     ),
   );
   for (const { code, subject } of await listOpenAlerts(ctx))

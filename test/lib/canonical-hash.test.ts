@@ -6,6 +6,7 @@ import { canonicalHash } from "../../src/lib/canonical-hash.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { sha256Hex } from "../../src/lib/hash.ts";
 import { canonicalJson, isJsonObject } from "../../src/lib/json.ts";
+import { turnsDuring } from "../support/turns.ts";
 
 const clock = createSystemClock();
 
@@ -46,15 +47,9 @@ test("hashing 50,000 rows lets other work have its turn", async () => {
     prompt: `p${i}`,
     metadata: { b: i, a: [i] },
   }));
-  let turns = 0;
-  let isHashing = true;
-  const count = () => {
-    turns++;
-    if (isHashing) setImmediate(count);
-  };
-  setImmediate(count);
-  const hash = await canonicalHash(clock, ["batch", { tasks, id: "b" }]);
-  isHashing = false;
+  const { result: hash, turns } = await turnsDuring(() =>
+    canonicalHash(clock, ["batch", { tasks, id: "b" }]),
+  );
   expect(turns).toBeGreaterThan(3);
   expect(hash).toBe(sha256Hex(canonicalJson(["batch", { id: "b", tasks }])));
 });

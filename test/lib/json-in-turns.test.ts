@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { checkInTurns } from "../../src/lib/json-in-turns.ts";
 import { checkJson } from "../../src/lib/json-limits.ts";
+import { turnsDuring } from "../support/turns.ts";
 
 const clock = createSystemClock();
 const WITHIN = new Set(["metadata"]);
@@ -100,15 +101,7 @@ describe("a text that is parsed in turns", () => {
 
   test("lets other work have its turn", async () => {
     const text = `[${Array.from({ length: 40 }, () => `[${"[],".repeat(20_000)}[]]`).join()}]`;
-    let turns = 0;
-    let isParsing = true;
-    const count = () => {
-      turns++;
-      if (isParsing) setImmediate(count);
-    };
-    setImmediate(count);
-    const checked = await checkInTurns(clock, text);
-    isParsing = false;
+    const { result: checked, turns } = await turnsDuring(() => checkInTurns(clock, text));
     expect(checked).toHaveProperty("value.39.20000", []);
     expect(turns).toBeGreaterThan(5);
   });
