@@ -5,9 +5,10 @@ import { AppError } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { createLoop } from "../lib/loop.ts";
 import { type Difference, finishBatches, repairCounter, seqsOf } from "../store/counters.ts";
-import { giveUpLease, takeLease } from "../store/leases.ts";
+import { giveUpLease, holdsLease, renewLease, takeLease } from "../store/leases.ts";
 import { readRows } from "../store/rows.ts";
 import { repairSum, WRONG_SUMS, type WrongSum } from "../store/sums.ts";
+import type { Which } from "../store/which.ts";
 import { checkInvariants } from "./health.ts";
 
 type Part = Pick<Context, "longReads" | "meters" | "writer" | "clock" | "random" | "client">;
@@ -33,10 +34,9 @@ const AT_ONCE = 200;
  * another program writes to the database. Throws `SERVICE_UNAVAILABLE` while another repair is in progress.
  */
 export async function repairBooks(ctx: Part): Promise<{ before: Books; after: Books }> {
-  const repaired = await underLease(ctx, async (requireLease) => {
+  const repaired = await underLease(ctx, async (isAlone) => {
     const before = await checkBooks(ctx);
-    requireLease();
-    await repair(ctx, before);
+    await repair(ctx, before, isAlone);
     return { before, after: await checkBooks(ctx) };
   });
   if (repaired) return repaired;
@@ -48,53 +48,47 @@ export async function repairBooks(ctx: Part): Promise<{ before: Books; after: Bo
 
 /** Corrects the counters of batches, and returns those that were wrong; `undefined` while another repair is in progress. */
 export function repairCounters(ctx: Part): Promise<Difference[] | undefined> {
-  return underLease(ctx, async (requireLease) => {
+  return underLease(ctx, async (isAlone) => {
     const counters = await checkInvariants(ctx);
-    requireLease();
-    await repair(ctx, { counters, sums: [] });
+    await repair(ctx, { counters, sums: [] }, isAlone);
     return counters;
   });
 }
 
-/** Runs work that only one process may do at a time; `undefined` if another one does it. */
+/**
+ * Runs work that only one process may do at a time; `undefined` if another one does it. `isAlone` is no longer true if
+ * another one has begun, because this process stood still for longer than its lease.
+ */
 async function underLease<T>(
   ctx: Part,
-  work: (requireLease: () => void) => Promise<T>,
+  work: (isAlone: Which) => Promise<T>,
 ): Promise<T | undefined> {
-  const { clock } = ctx;
   const holder = newId(ctx, "repair");
-  let heldUntil = -Infinity;
-  async function renew(): Promise<void> {
-    const begun = clock.monotonic();
-    const { lease } = await ctx.writer.write({ lease: takeLease(LEASE, holder, LEASE_MS) });
-    heldUntil = lease.rows.length > 0 ? begun + LEASE_MS : -Infinity;
-  }
-  await renew();
-  if (heldUntil === -Infinity) return undefined;
+  const { lease } = await ctx.writer.write({ lease: takeLease(LEASE, holder, LEASE_MS) });
+  if (lease.rows.length === 0) return undefined;
   const renewal = createLoop({
     log: getLogger(["gptrunner", "repair"]),
     complaint: "The lease of a repair could not be renewed",
-    clock,
-    work: renew,
+    clock: ctx.clock,
+    work: async () => {
+      await ctx.writer.write({ lease: renewLease(LEASE, holder, LEASE_MS) });
+    },
     backstopMs: LEASE_MS / 10,
   });
   renewal.start();
   try {
-    return await work(() => {
-      if (clock.monotonic() >= heldUntil)
-        throw new AppError("SERVICE_UNAVAILABLE", "The lease of the repair has lapsed; try again");
-    });
+    return await work(holdsLease(LEASE, holder));
   } finally {
     await renewal.stop();
     await ctx.writer.write({ given: giveUpLease(LEASE, holder) });
   }
 }
 
-async function repair(ctx: Part, { counters, sums }: Books): Promise<void> {
+async function repair(ctx: Part, { counters, sums }: Books, isAlone: Which): Promise<void> {
   const now = ctx.clock.now();
   const statements = [
-    ...counters.map((difference) => repairCounter(difference, now)),
-    ...sums.map(repairSum),
+    ...counters.map((difference) => repairCounter(difference, now, isAlone)),
+    ...sums.map((sum) => repairSum(sum, isAlone)),
   ];
   for (let i = 0; i < statements.length; i += AT_ONCE)
     await ctx.writer.write({ corrected: statements.slice(i, i + AT_ONCE) });

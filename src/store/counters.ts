@@ -100,16 +100,17 @@ const differencesOf = (which: string) => `
 
 /**
  * Adds the difference that was found when a counter was checked. The difference stays the same while tasks go on
- * being counted, so it may be added at any time, but only once.
+ * being counted, so it may be added at any time, but only once; `when` ensures that.
  */
 export function repairCounter(
   { batchId, counter, stored, counted }: Difference,
   now: number,
+  when: Which,
 ): Statement {
   if (!COUNTED.includes(counter)) throw new Error(`${counter} is not a counter of a batch`);
   return {
-    sql: `UPDATE batches SET ${counter} = ${counter} + ?, updated_at = ? WHERE id = ?`,
-    args: [counted - stored, now, batchId],
+    sql: `UPDATE batches SET ${counter} = ${counter} + ?, updated_at = ? WHERE id = ? AND ${when.where}`,
+    args: [counted - stored, now, batchId, ...when.args],
   };
 }
 

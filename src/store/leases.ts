@@ -1,5 +1,6 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
+import { hasRow, type Which } from "./which.ts";
 
 /**
  * Takes or renews a lease, which one process of a fleet holds at a time. The result has a row if the process holds it
@@ -17,6 +18,19 @@ export function takeLease(
           RETURNING holder`,
     args: [name, holder, leaseMs],
   };
+}
+
+/** Renews a lease, unless another process has held it since. */
+export function renewLease(name: string, holder: string, leaseMs: number): Statement {
+  return {
+    sql: `UPDATE leases SET expires_at = ${DATABASE_NOW} + ? WHERE name = ? AND holder = ?`,
+    args: [leaseMs, name, holder],
+  };
+}
+
+/** True if no other process has held the lease since this one took it, even if it has lapsed. */
+export function holdsLease(name: string, holder: string): Which {
+  return hasRow("leases", { where: "name = ? AND holder = ?", args: [name, holder] });
 }
 
 /** The leases that processes hold now, and for how much longer. */

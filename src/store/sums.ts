@@ -1,4 +1,5 @@
 import type { Statement } from "../db/unit.ts";
+import type { Which } from "./which.ts";
 
 /** A sum that triggers keep, and its correct value. */
 export type WrongSum = { row: number; sum: string; stored: number; counted: number };
@@ -68,13 +69,16 @@ export const WRONG_SUMS: Statement<WrongSum> = {
   args: [],
 };
 
-/** Adds the difference that was found when a sum was checked. It may be added at any time, but only once. */
-export function repairSum({ row, sum, stored, counted }: WrongSum): Statement {
+/**
+ * Adds the difference that was found when a sum was checked. It may be added at any time, but only once; `when` ensures
+ * that.
+ */
+export function repairSum({ row, sum, stored, counted }: WrongSum, when: Which): Statement {
   const found = SUMS.find(({ name }) => name === sum);
   if (!found) throw new Error(`${sum} is not a sum`);
   const { table, key, column } = found;
   return {
-    sql: `UPDATE ${table} SET ${column} = ${column} + ? WHERE ${key} = ?`,
-    args: [counted - stored, row],
+    sql: `UPDATE ${table} SET ${column} = ${column} + ? WHERE ${key} = ? AND ${when.where}`,
+    args: [counted - stored, row, ...when.args],
   };
 }

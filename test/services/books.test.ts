@@ -57,3 +57,34 @@ test("of two concurrent repairs, which would both add the difference, one is ref
     leftMs: expect.any(Number),
   });
 });
+
+test("a repair that stood still for longer than its lease corrects nothing that another one has corrected", async () => {
+  await using app = await startServer();
+  await app.post("/batches", { id: "a", tasks: [{ prompt: "x" }] });
+  const { client, longReads } = app.ctx;
+  await client.execute("UPDATE batches SET failed = 3 WHERE id = 'a'");
+  // The second repair begins and ends between the first one's check and its correction.
+  let isFirst = true;
+  const standing = {
+    ...app.ctx,
+    longReads: {
+      ...longReads,
+      client: {
+        ...longReads.client,
+        execute: async (statement: Parameters<typeof client.execute>[0]) => {
+          const found = await longReads.client.execute(statement);
+          if (isFirst && JSON.stringify(statement).includes("WITH counted")) {
+            isFirst = false;
+            await client.execute("UPDATE leases SET expires_at = 0 WHERE name = 'repair'");
+            expect((await repairBooks(app.ctx)).after.counters).toEqual([]);
+          }
+          return found;
+        },
+      },
+    },
+  };
+  const { before, after } = await repairBooks(standing as typeof app.ctx);
+  expect(before.counters).toHaveLength(1);
+  expect(after.counters).toEqual([]);
+  expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
+});
