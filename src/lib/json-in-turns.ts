@@ -62,16 +62,32 @@ const WORDS = [
   ["null", null],
 ] as const;
 
-/** Shorter texts are parsed at once, in a few milliseconds at most. */
-export const LONG = 65_536;
+/** Shorter texts, and those with fewer marks, are parsed at once, in a few milliseconds. */
+const LONG = 65_536;
+const MANY = 5000;
 
-/** Like `checkJson`. A long text is parsed in turns. */
+/**
+ * Whether a parser that is called once would hold the thread for long. It takes long for many values, and not for a
+ * prompt of megabytes, which would be copied once more in turns.
+ */
+export function takesLong(text: string): boolean {
+  if (text.length < LONG) return false;
+  let marks = 0;
+  for (let i = 0; i < text.length && marks < MANY; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) i = endOfText(text, i);
+    if (code === QUOTE || code === COMMA || code === OPEN_LIST || code === OPEN_OBJECT) marks++;
+  }
+  return marks >= MANY;
+}
+
+/** Like `checkJson`. A text that takes long is parsed in turns. */
 export function checkAnyJson(
   clock: Pick<Clock, "monotonic" | "setImmediate">,
   text: string,
   within?: ReadonlySet<string>,
 ): Checked | Promise<Checked> {
-  return text.length < LONG ? checkJson(text, within) : checkInTurns(clock, text, within);
+  return takesLong(text) ? checkInTurns(clock, text, within) : checkJson(text, within);
 }
 
 /**

@@ -5,7 +5,7 @@ import { readJsonArray } from "../lib/json-array.ts";
 import type { Checked } from "../lib/json-limits.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
-import { checkLongLines, type LongLines } from "./long-lines.ts";
+import { type SomeLines, withLongLines } from "./long-lines.ts";
 import { createOmittedMembers } from "./omitted-members.ts";
 import {
   prepareFields,
@@ -74,13 +74,12 @@ async function* readRows(
     const variables = omitted.fill(line.variables, { hasMessages });
     return prepareFields(context, row, fields, variables, text);
   }
-  function* prepareAll(portion: Line[], long: LongLines): Generator<PreparedRow> {
-    for (const line of portion)
+  function* prepareAll({ lines: some, checked }: SomeLines): Generator<PreparedRow> {
+    for (const line of some)
       if (line.text === "" && format === "jsonl") skipped++;
-      else yield prepare(line, long.get(line));
+      else yield prepare(line, checked);
   }
-  for await (const portion of explained(name, lines))
-    yield prepareAll(portion, await checkLongLines(clock, portion));
+  for await (const some of withLongLines(clock, explained(name, lines))) yield prepareAll(some);
   omitted.requireSomewhere([...seen.names]);
   seen.skipped = skipped;
 }

@@ -1,17 +1,27 @@
 import type { Clock } from "../lib/clock.ts";
-import { checkInTurns, LONG } from "../lib/json-in-turns.ts";
+import { checkInTurns, takesLong } from "../lib/json-in-turns.ts";
 import type { Checked } from "../lib/json-limits.ts";
 import type { Line } from "../lib/jsonl.ts";
 
-export type LongLines = ReadonlyMap<Line, Checked>;
+/** Some lines of a file, or a single one that was parsed already. */
+export type SomeLines = { lines: Line[]; checked?: Checked };
 
-/** Parses those lines that take so long that other work must have its turn meanwhile. */
-export async function checkLongLines(
+/**
+ * Divides lines at those that take so long to parse that other work must have its turn meanwhile. They are parsed one by
+ * one, so that there is only one at a time in memory.
+ */
+export async function* withLongLines(
   clock: Pick<Clock, "monotonic" | "setImmediate">,
-  lines: Line[],
-): Promise<LongLines> {
-  const long = new Map<Line, Checked>();
-  for (const line of lines)
-    if (line.text.length >= LONG) long.set(line, await checkInTurns(clock, line.text));
-  return long;
+  portions: AsyncIterable<Line[]>,
+): AsyncGenerator<SomeLines> {
+  for await (const portion of portions) {
+    let begun = 0;
+    for (const [i, line] of portion.entries()) {
+      if (!takesLong(line.text)) continue;
+      if (i > begun) yield { lines: portion.slice(begun, i) };
+      yield { lines: [line], checked: await checkInTurns(clock, line.text) };
+      begun = i + 1;
+    }
+    if (begun < portion.length) yield { lines: portion.slice(begun) };
+  }
 }

@@ -13,7 +13,7 @@ import {
   type OpenedText,
   openText,
 } from "./input-text.ts";
-import { checkLongLines, type LongLines } from "./long-lines.ts";
+import { type SomeLines, withLongLines } from "./long-lines.ts";
 import {
   type PreparedRow,
   prepareProviderLine,
@@ -55,18 +55,18 @@ export function openLines(
     const most = ctx.config.openAiMaxLines;
     skipped = 0;
     let rows = 0;
-    function* prepareAll(portion: Line[], long: LongLines): Generator<PreparedRow> {
-      for (const line of portion) {
+    function* prepareAll({ lines, checked }: SomeLines): Generator<PreparedRow> {
+      for (const line of lines) {
         if (line.text === "") {
           skipped++;
           continue;
         }
         if (++rows > most) throw tooMany(most);
-        yield prepare(line, long.get(line));
+        yield prepare(line, checked);
       }
     }
-    for await (const portion of explained(file.name, readLines(ctx.files, file), explainLines))
-      yield prepareAll(portion, await checkLongLines(ctx.clock, portion));
+    const portions = explained(file.name, readLines(ctx.files, file), explainLines);
+    for await (const some of withLongLines(ctx.clock, portions)) yield prepareAll(some);
     if (rows === 0) throw empty();
   }
   return {

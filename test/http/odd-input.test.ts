@@ -16,7 +16,9 @@ test("while a long body or line is read, other requests are answered", async () 
   // A parser that is called once takes longest for objects that all have different fields.
   const odd = Array.from({ length: 50_000 }, (_, i) => `{"n${i}":[]}`).join();
   const body = `{"prompt":"x","parameters":{"odd":[${odd}],"exact":1.0}}`;
-  writeFileSync(join(app.filesDir, "odd.jsonl"), `${body}\n`);
+  const lines = ['{"id":"before","prompt":"x"}', body, '{"id":"after","prompt":"x"}', "[1]"];
+  writeFileSync(join(app.filesDir, "odd.jsonl"), `${lines.slice(0, 3).join("\n")}\n`);
+  writeFileSync(join(app.filesDir, "wrong.jsonl"), `${lines.join("\n")}\n`);
   let answers = 0;
   const reading = new AbortController();
   async function ask(): Promise<void> {
@@ -28,12 +30,17 @@ test("while a long body or line is read, other requests are answered", async () 
   const asking = ask();
   expect((await app.post("/tasks", body.replace("{", '{"id":"t",'), JSON_TYPE)).status).toBe(201);
   const before = answers;
-  expect((await app.post("/batches", { id: "b", inputFile: "odd.jsonl" })).status).toBe(201);
+  const created = await app.post("/batches", { id: "b", inputFile: "odd.jsonl" });
+  expect([created.status, created.body.data.taskCount]).toEqual([201, 3]);
   reading.abort();
   await asking;
   expect(Math.min(before, answers - before)).toBeGreaterThan(5);
   const { text } = await app.get("/tasks/t");
   expect(text).toContain('{"n49999":[]}],"exact":1.0}');
+  const { tasks } = (await app.get("/tasks?batchId=b&sort=createdAt&order=asc")).body.data;
+  expect([tasks[0].id, tasks[2].id]).toEqual(["before", "after"]);
+  const wrong = await app.post("/batches", { id: "wrong", inputFile: "wrong.jsonl" });
+  expect(JSON.stringify(wrong.body.error)).toContain('"row":4');
 });
 
 describe("numbers in parameters", () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { checkInTurns } from "../../src/lib/json-in-turns.ts";
+import { checkInTurns, takesLong } from "../../src/lib/json-in-turns.ts";
 import { checkJson } from "../../src/lib/json-limits.ts";
 import { turnsDuring } from "../support/turns.ts";
 
@@ -97,6 +97,13 @@ describe("a text that is parsed in turns", () => {
     const fault = { path, message: expect.stringContaining(message) };
     expect(checkJson(text)).toEqual({ fault });
     expect(await checkInTurns(clock, text)).toEqual({ fault });
+  });
+
+  test("is one with many values, not one with a long text", () => {
+    expect(takesLong(`{"prompt":${JSON.stringify('"a", [b]'.repeat(300_000))}}`)).toBe(false);
+    expect(takesLong(`[${"[],".repeat(2000)}[]]`)).toBe(false);
+    expect(takesLong(`[${"[],".repeat(30_000)}[]]`)).toBe(true);
+    expect(takesLong(`{${Array.from({ length: 9000 }, (_, i) => `"n${i}":1`).join()}}`)).toBe(true);
   });
 
   test("lets other work have its turn", async () => {

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 
+import type { Context } from "../../src/context.ts";
+import type { Statement } from "../../src/db/unit.ts";
 import { checkBooks, repairBooks } from "../../src/services/books.ts";
 import { LEASES, takeLease } from "../../src/store/leases.ts";
 import { readRows } from "../../src/store/rows.ts";
-import { startServer } from "../support/server.ts";
+import { startServer, until } from "../support/server.ts";
 
 test("wrong counters and sums are found and corrected while work goes on", async () => {
   await using app = await startServer();
@@ -58,33 +60,54 @@ test("of two concurrent repairs, which would both add the difference, one is ref
   });
 });
 
+/** Calls `then` once, between the check of the counters and their correction. */
+function afterCheck(ctx: Context, then: () => Promise<void>): Context {
+  let isFirst = true;
+  const { longReads } = ctx;
+  const client = {
+    ...longReads.client,
+    execute: async (statement: Statement) => {
+      const found = await longReads.client.execute(statement);
+      if (isFirst && JSON.stringify(statement).includes("WITH counted")) {
+        isFirst = false;
+        await then();
+      }
+      return found;
+    },
+  };
+  return { ...ctx, longReads: { ...longReads, client } as Context["longReads"] };
+}
+
 test("a repair that stood still for longer than its lease corrects nothing that another one has corrected", async () => {
   await using app = await startServer();
   await app.post("/batches", { id: "a", tasks: [{ prompt: "x" }] });
-  const { client, longReads } = app.ctx;
+  const { client } = app.ctx;
   await client.execute("UPDATE batches SET failed = 3 WHERE id = 'a'");
-  // The second repair begins and ends between the first one's check and its correction.
-  let isFirst = true;
-  const standing = {
-    ...app.ctx,
-    longReads: {
-      ...longReads,
-      client: {
-        ...longReads.client,
-        execute: async (statement: Parameters<typeof client.execute>[0]) => {
-          const found = await longReads.client.execute(statement);
-          if (isFirst && JSON.stringify(statement).includes("WITH counted")) {
-            isFirst = false;
-            await client.execute("UPDATE leases SET expires_at = 0 WHERE name = 'repair'");
-            expect((await repairBooks(app.ctx)).after.counters).toEqual([]);
-          }
-          return found;
-        },
-      },
-    },
-  };
-  const { before, after } = await repairBooks(standing as typeof app.ctx);
+  // The second repair begins and ends meanwhile.
+  const standing = afterCheck(app.ctx, async () => {
+    await client.execute("UPDATE leases SET expires_at = 0 WHERE name = 'repair'");
+    expect((await repairBooks(app.ctx)).after.counters).toEqual([]);
+  });
+  const { before, after } = await repairBooks(standing);
   expect(before.counters).toHaveLength(1);
   expect(after.counters).toEqual([]);
   expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
+});
+
+test("a repair that takes longer than its lease renews it", async () => {
+  await using app = await startServer();
+  const { client, clock } = app.ctx;
+  // Waits of a minute and more end at once.
+  const fast = { ...clock, setTimeout: (callback: () => void) => clock.setTimeout(callback, 1) };
+  const leftMs = async () => {
+    const leases = await readRows(client, LEASES);
+    return leases.find(({ name }) => name === "repair")?.leftMs ?? 0;
+  };
+  const long = afterCheck({ ...app.ctx, clock: fast }, async () => {
+    await client.execute(
+      "UPDATE leases SET expires_at = expires_at - 500000 WHERE name = 'repair'",
+    );
+    await until(async () => (await leftMs()) > 500_000);
+  });
+  expect((await repairBooks(long)).after).toEqual({ counters: [], sums: [] });
 });
