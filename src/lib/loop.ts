@@ -111,7 +111,7 @@ export function createLoop(options: LoopOptions): Loop {
     const now = clock.monotonic();
     const isNews = !isLoggedElsewhere(error) && now - saidAt >= SAY_EVERY_MS;
     if (isNews) saidAt = now;
-    const facts = { complaint, inMs, error, failures };
+    const facts = { complaint, inMs: Math.round(inMs), error, failures };
     log[isNews ? "error" : "debug"]("{complaint}; trying again in {inMs} ms: {error}", facts);
   }
 
