@@ -150,6 +150,7 @@ describe.skipIf(!browser)("the overview", () => {
   test("shows an answer although something changes while it loads, and then a newer one", async () => {
     const older = gate();
     const newer = gate();
+    const loaded = gate();
     let asked = 0;
     await using provider = await startProvider((_request, response) => fail(response, 400));
     await using app = await startServer(provider.env);
@@ -157,12 +158,14 @@ describe.skipIf(!browser)("the overview", () => {
       prepare: (page) =>
         page.route("**/metrics/failures", async (route) => {
           const response = await route.fetch();
+          loaded.open();
           await [older, newer][asked++]?.opened;
           await route.fulfill({ response });
         }),
     });
     const panel = opened.page.locator("#failures");
     await panel.getByText("Loading…").waitFor();
+    await loaded.opened;
     await app.post("/tasks?execute=true", { id: "a", prompt: "a" });
     await app.ended("a");
     await opened.page.locator("#by-model").getByRole("cell").first().waitFor();
