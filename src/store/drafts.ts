@@ -2,6 +2,7 @@ import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import type { NewBatch, NewRow } from "./new-batch.ts";
 import { overValues } from "./values.ts";
+import type { Which } from "./which.ts";
 
 /*
  * A draft is a batch that is still being written. It has a name that no client can use (`~…`) and the status
@@ -118,6 +119,11 @@ export function findUsedKeys(
           WHERE b.id IS NOT ?`,
     args: [JSON.stringify(keys), apiKey, draft],
   };
+}
+
+/** True of a draft that its node may publish: no other node has begun to remove it because its owner was silent. */
+export function isOwnDraft({ draft, owner }: Pick<NewBatch, "draft" | "owner">): Which {
+  return { where: "id = ? AND status = 'ingesting' AND draft_owner = ?", args: [draft, owner] };
 }
 
 /** Marks a draft as still in work, so that it is not removed. */

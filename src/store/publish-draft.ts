@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { isOwnDraft } from "./drafts.ts";
 import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs } from "./idempotency.ts";
 import { forEachMark } from "./marks.ts";
@@ -31,13 +32,12 @@ export function publishDraft(
   const { written: rows, models, adopted, reused, columns, input } = rowsOfDraft;
   const { now, trace, idempotency } = batch;
   const isFree = {
-    // No other node has begun to remove the draft because its owner was silent.
-    where: `id = ? AND draft_owner = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
+    where: `NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
-    args: [batch.draft, batch.owner, batch.id, ...idempotencyArgs(idempotency)],
+    args: [batch.id, ...idempotencyArgs(idempotency)],
   };
-  const which = both(isFree, when);
+  const which = both(both(isOwnDraft(batch), isFree), when);
   const data = { total: rows + adopted.length };
   const can = hasRow("batches", which);
   return {

@@ -1,17 +1,19 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import { isOwnDraft } from "./drafts.ts";
 import { laneOfTask } from "./flex.ts";
 import { idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import type { NewBatch, WrittenRows } from "./new-batch.ts";
 import { laneOfSingle } from "./room.ts";
-import type { Which } from "./which.ts";
+import { both, hasRow, type Which } from "./which.ts";
 
-/** Moves the tasks of a bare batch into the draft and removes the bare batch, if that is allowed. */
+/** Moves the tasks of a bare batch into the draft and removes the bare batch, if the draft can be published. */
 export function takeOver(
   batch: NewBatch,
   { written: rows, adopted }: WrittenRows,
-  when: Which,
+  allowed: Which,
 ): Statement[] {
+  const when = both(hasRow("batches", isOwnDraft(batch)), allowed);
   const key = idempotencyArgs(batch.idempotency);
   const json = JSON.stringify(adopted);
   const bare = `(SELECT seq FROM batches b

@@ -174,6 +174,11 @@ test("a refused move changes nothing, neither events nor counters", async () => 
       rows,
     ),
     "a draft whose key is used": publishDraft({ ...draft, id: "free", idempotency: used }, rows),
+    "a draft that another node removes": publishDraft({ ...draft, id: "bare", owner: 2 }, rows),
+    "a draft that another node has removed": publishDraft(
+      { ...draft, draft: "~gone", id: "bare" },
+      rows,
+    ),
     "an alert that is raised already": insertAlert({ ...alert, raisedAt: now + 1 }),
     "one that is not, and is cleared": deleteAlert("disk.nearly_full", "", now),
   };

@@ -30,13 +30,15 @@ const CHAINED = `SELECT b.seq, b.input_batch AS inputBatch, f.seq AS firstSeq,
 
 /** The rows of a batch beside the source rows, by their places. */
 const PAIRS = `
-  WITH one AS (SELECT t.id, t.status, row_number() OVER (ORDER BY t.position) AS place, q.task, q.run,
+  WITH one AS (SELECT t.id, row_number() OVER (ORDER BY t.position) AS place, q.task, q.run,
+                      t.status = 'completed' AND NOT EXISTS (SELECT 1 FROM events v
+                        WHERE v.task_seq = t.seq AND v.type = 'task.completed' AND v.id > ?) AS is_answered,
                       EXISTS (SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run
                               AND e.status = 'completed') AS was_answered
                FROM tasks t LEFT JOIN queue q ON q.task = t.seq WHERE t.batch = ?),
     two AS (SELECT t.is_skipped, i.cells, row_number() OVER (ORDER BY t.position) AS place
             FROM tasks t JOIN task_inputs i ON i.task = t.seq WHERE t.batch = ?)
-  SELECT two.place AS position, one.id AS first, one.status = 'completed' AS isAnswered, two.cells, two.is_skipped AS isSkipped,
+  SELECT two.place AS position, one.id AS first, one.is_answered AS isAnswered, two.cells, two.is_skipped AS isSkipped,
          one.task, one.run, one.was_answered AS wasAnswered
   FROM two LEFT JOIN one USING (place)
   UNION ALL SELECT one.place, one.id, 0, NULL, 0, one.task, one.run, 0 FROM one WHERE one.place NOT IN (SELECT place FROM two)`;
@@ -44,7 +46,7 @@ const PAIRS = `
 /**
  * Checks a batch made from the rows of another, in the commit that makes it. The source batch must have ended, each of
  * its rows must have a row in the same place of the new batch, and rows without an answer must be skipped. A source row
- * that was queued again in the same commit may have been queued after that.
+ * that was queued again in the same commit may have been queued after that, and one may have been answered after that.
  */
 export function createChainChecks(truth: Client, complain: (what: string) => void) {
   let queuedBefore = new Set<string>();
@@ -53,7 +55,7 @@ export function createChainChecks(truth: Client, complain: (what: string) => voi
     queuedBefore = new Set(rows.map((row) => String(row[0])));
   }
 
-  async function check({ type, batch, task, data }: LogRow): Promise<void> {
+  async function check({ id, type, batch, task, data }: LogRow): Promise<void> {
     if (type !== "batch.created" || batch === null || task !== null) return;
     const { total = 0 } = JSON.parse(data ?? "{}") as { total?: number };
     if (total === 0) return;
@@ -63,7 +65,7 @@ export function createChainChecks(truth: Client, complain: (what: string) => voi
       complain(`batch ${batch} was made of ${made.inputBatch}, which has not ended, or is gone`);
       return;
     }
-    const pairs = await truth.execute({ sql: PAIRS, args: [made.firstSeq, made.seq] });
+    const pairs = await truth.execute({ sql: PAIRS, args: [id, made.firstSeq, made.seq] });
     for (const pair of rowsOf<Pair>(pairs)) {
       const { position, first, cells, isSkipped } = pair;
       const isQueuedNow = pair.task !== null && !queuedBefore.has(`${pair.task}/${pair.run}`);
