@@ -140,6 +140,7 @@ export function createParts(
   const { clock, random } = ctx;
   const live = createLive(ctx, {
     upstreams: engine.upstreams,
+    isAlive: membership.isAlive,
     onFreed: engine.nudge,
     outside: { clock, random, fetch },
   });

@@ -35,6 +35,7 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
     uploads: { folder: ctx.config.filesDir, bucket: ctx.config.bucket },
     onReports: (reports) => dispatcher.report(reports),
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
+    isAlive: membership.isAlive,
     clock: ctx.clock,
     startThread: ctx.startThread,
   });

@@ -30,11 +30,19 @@ export type WorkerPoolOptions = {
   uploads: UploadPlace;
   onReports: (reports: Report[]) => void;
   onDeltas: (deltas: Delta[]) => void;
+  /** Whether this process still owns what it had at that time (monotonic). */
+  isAlive: (since: number) => boolean;
   clock: Clock;
   startThread: StartThread;
 };
 
-type Slot = { worker: Thread<ToWorker> | undefined; startedAt: number; held: Map<number, Call> };
+type Slot = {
+  worker: Thread<ToWorker> | undefined;
+  startedAt: number;
+  /** When its thread died. */
+  diedAt: number;
+  held: Map<number, Call>;
+};
 
 /** A thread that dies this soon after its start is started again only after the same time. */
 const QUICK_DEATH_MS = 1000;
@@ -43,13 +51,14 @@ const QUICK_DEATH_MS = 1000;
  * Each slot has one thread for as long as the pool lives. Alive: it holds the calls that it has received and not yet
  * reported. Dead: its thread threw an error or ended; the calls that it held are reported as failed with
  * `worker_lost`, which is retried. It is restarted at once, or after a second if it died at its start; calls that
- * come meanwhile wait in the slot.
+ * come meanwhile wait in the slot. They are given up if this process stood still meanwhile for so long that others may have
+ * taken them over.
  */
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const log = getLogger(["gptrunner", "workers"]);
   let isStopped = false;
   const slots = Array.from({ length: options.size }, (): Slot => {
-    return { worker: undefined, startedAt: 0, held: new Map() };
+    return { worker: undefined, startedAt: 0, diedAt: 0, held: new Map() };
   });
 
   function startThread(slot: Slot): void {
@@ -62,6 +71,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     slot.startedAt = options.clock.steady();
     const { providers, simulator, uploads } = options;
     send(slot, { type: "start", providers, simulator, uploads });
+    if (!options.isAlive(slot.diedAt))
+      giveUp(takeFrom(slot, [...slot.held.keys()]), "This process stood still before the call");
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
 
@@ -80,6 +91,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     });
     slot.worker?.end();
     slot.worker = undefined;
+    slot.diedAt = options.clock.monotonic();
     const lost = [...slot.held.values()];
     slot.held.clear();
     giveUp(lost, "The worker thread that made the call died");

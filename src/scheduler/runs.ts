@@ -7,7 +7,7 @@ import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { logError } from "../lib/logged-error.ts";
 import { label } from "../lib/meters.ts";
-import { cancelBatch, executeBatch } from "../services/batch-moves.ts";
+import { cancelBatch, startPending } from "../services/batch-moves.ts";
 import { requireBudget } from "../services/budgets.ts";
 import { createBatch } from "../services/create-batch.ts";
 import { discardBatchOf } from "../services/discard-run.ts";
@@ -28,7 +28,7 @@ import {
   type ScheduleRun,
 } from "../store/schedule-runs.ts";
 import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
-import { both, hasRow, type Which } from "../store/which.ts";
+import { both, hasRow } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -51,9 +51,8 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
     if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
     const batch = await requireBatch(ctx, schedule, run, outputFile);
-    const when = isWanted(run.id);
-    if (batch.status === "pending")
-      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey, when });
+    // Another process that took the run over may have started it, and it may have ended, too.
+    await startPending(ctx, batch, { isDryRun, payer: schedule.apiKey }, isWanted(run.id));
     const { begun } = await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );
@@ -111,21 +110,6 @@ async function requireBatch(
   const made = await findBatch(ctx.db, id);
   if (!made) throw new Error(`batch ${id} of run ${run.id} is gone`);
   return made;
-}
-
-/** Starts a batch, unless another process that was declared dead has done so meanwhile. */
-async function startBatch(
-  ctx: Context,
-  id: string,
-  start: { isDryRun: boolean; payer: number; when: Which },
-): Promise<void> {
-  try {
-    await executeBatch(ctx, id, start);
-  } catch (error) {
-    const isStarted =
-      error instanceof AppError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
-    if (!isStarted) throw error;
-  }
 }
 
 async function afterFailedStart(

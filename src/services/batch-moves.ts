@@ -23,20 +23,20 @@ const SWEEP_WAIT_MS = 2000;
 
 /**
  * Starts a batch. An ended batch is restarted only after a dry run, whose answers are then replaced by real ones;
- * otherwise use `retryBatch`. A pending batch is started only if `when` holds. A batch that waits for the rows of
+ * otherwise use `retryBatch`. A batch that waits for the rows of
  * another is started when it has them, and has no execution yet.
  */
 export async function executeBatch(
   ctx: Context,
   id: string,
-  { isDryRun, payer, when = ALWAYS }: { isDryRun: boolean; when?: Which } & Paid,
+  { isDryRun, payer }: { isDryRun: boolean } & Paid,
 ): Promise<{ executionId: string | null }> {
   if (!isDryRun) await requireBudget(ctx, payer);
   const start = { isDryRun, payer, trace: ctx.tracing.current(), ...timesOf(ctx) };
   const batch = await startWhenMade(ctx, await getBatch(ctx, id), start);
   if (!batch) return { executionId: null };
   if (batch.total === 0) throw whyEmpty(batch);
-  const started = await moved(ctx, moves.startBatch(batch, start, when));
+  const started = await moved(ctx, moves.startBatch(batch, start));
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
     statuses: ["completed", "failed", "cancelled"],
@@ -52,6 +52,18 @@ export async function executeBatch(
     "BATCH_FINISHED",
     `Batch ${id} is ${status}; retry its failed tasks, execute single tasks again, or create a new batch`,
   );
+}
+
+/** Starts a batch that has not been started, if `when` holds; otherwise nothing happens. */
+export async function startPending(
+  ctx: Context,
+  batch: Batch,
+  { isDryRun, payer }: { isDryRun: boolean } & Paid,
+  when: Which,
+): Promise<void> {
+  if (batch.total === 0) throw whyEmpty(batch);
+  const start = { isDryRun, payer, trace: ctx.tracing.current(), ...timesOf(ctx) };
+  await moved(ctx, moves.startBatch(batch, start, when));
 }
 
 /**

@@ -10,6 +10,8 @@ import { startServer, until } from "../support/server.ts";
 function givenPool(baseUrl: string, size = 1) {
   const reports: Report[] = [];
   const workers: Worker[] = [];
+  /** Since when the process is alive without a gap. */
+  const alive = { since: 0 };
   const Original = globalThis.Worker;
   // The pool's own threads, so that a test can break one.
   globalThis.Worker = class extends Original {
@@ -32,6 +34,7 @@ function givenPool(baseUrl: string, size = 1) {
     uploads: { folder: "/nowhere", bucket: undefined },
     onReports: (more) => reports.push(...more),
     onDeltas: () => {},
+    isAlive: (since) => alive.since <= since,
     clock: createSystemClock(),
     startThread: startWorkerThread,
   });
@@ -51,7 +54,7 @@ function givenPool(baseUrl: string, size = 1) {
     isChecked: false,
     isUrgent: false,
   });
-  return { pool, reports, workers, call, [Symbol.dispose]: () => pool.stop() };
+  return { pool, reports, workers, alive, call, [Symbol.dispose]: () => pool.stop() };
 }
 
 describe("worker threads", () => {
@@ -94,6 +97,18 @@ describe("worker threads", () => {
     world.pool.run([world.call(lost)]);
     await until(() => world.reports.length === 2 || undefined);
     expect(world.reports[1]).toMatchObject({ task: lost, failure: null });
+  });
+
+  test("do not make the calls of a process that stood still before they could begin", async () => {
+    await using provider = await startProvider();
+    using world = givenPool(provider.url);
+    world.workers[0]?.terminate();
+    await until(() => world.pool.alive() === 0 || undefined);
+    world.pool.run([world.call(1)]);
+    world.alive.since = Infinity;
+    await until(() => world.pool.alive() === 1 || undefined);
+    expect(world.reports).toMatchObject([{ task: 1, failure: { cause: "worker_lost" } }]);
+    expect([world.pool.held(), provider.requests]).toEqual([0, []]);
   });
 
   test("give up a call whose task was claimed again, and report each claim once", async () => {

@@ -140,6 +140,22 @@ describe("a run", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("that is a dry run is made once, although its process stood still while another one ended it", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@hourly", isDryRun: true });
+    await runMeddling(app, id, "moved", async () => {
+      const runId = (await app.runs(id))[0].id;
+      await app.begin(runId);
+      await app.finished(runId.replace("run-", "batch-"));
+    });
+    const { batches } = (await app.get("/batches")).body.data;
+    expect(batches.map(({ executionId, status }: Json) => [executionId, status])).toEqual([
+      [expect.stringMatching(/-1$/), "completed"],
+    ]);
+    await app.startScheduler();
+    expect(await app.ended(id)).toMatchObject([{ status: "completed" }]);
+  });
+
   test("whose process died after it made the batch has none when its schedule is deleted or disabled", async () => {
     await using app = await startAt(day("08:30:00"));
     const total = async () => (await app.get("/batches")).body.data.pagination.total;

@@ -5,7 +5,13 @@ import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";
 import { checkLive, isLive, openLive } from "./live-clients.ts";
-import { checkCharges, checkExecutions, DEAREST } from "./money-checks.ts";
+import {
+  checkCharges,
+  checkExecutions,
+  DEAREST,
+  FLOAT_ERROR,
+  readCharges,
+} from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { checkRepeats } from "./repeat-clients.ts";
 import { IS_END } from "./run-checks.ts";
@@ -172,6 +178,10 @@ async function findOpen(world: World): Promise<string[]> {
     if (node.clock.isPaused() || node.isStopping) open.push(`node ${node.index} sleeps, or stops`);
   }
   open.push(...openLive(world.ledger.live));
+  // A node that was cut off stores them at its next attempt.
+  const { cost, charged } = await readCharges(world.database.truth);
+  if (!isDeleting(world) && charged < cost + liveCosts(world).least - FLOAT_ERROR)
+    open.push("live calls are not charged");
   const isDown = (index: number) => world.nodes[index] === undefined && !world.staysDead();
   for (const index of world.plan.nodes.keys())
     if (isDown(index)) open.push(`node ${index} is down`);
@@ -197,6 +207,11 @@ function liveCosts({ ledger, provider }: World): { least: number; most: number }
   };
 }
 
+/** The sums of what was deleted are gone. */
+function isDeleting({ plan }: World): boolean {
+  return "delete" in plan.actions || "delete batch" in plan.actions;
+}
+
 async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   const { complain, database, readers } = world;
   await createStateChecks(database, complain)();
@@ -205,8 +220,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
     if (missed !== undefined)
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
-  const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
-  if (!isDeleting) await checkCharges(database.truth, liveCosts(world), complain);
+  if (!isDeleting(world)) await checkCharges(database.truth, liveCosts(world), complain);
   await checkUnknownCosts(database.truth, complain);
   checkLive(world.provider.calls, complain);
   await checkWrong(database.truth, complain);
@@ -214,7 +228,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);
   // Attempts without a usable answer are charged, but are not in an execution.
-  const isExact = !world.plan.flags.includes("empty") && !isDeleting;
+  const isExact = !world.plan.flags.includes("empty") && !isDeleting(world);
   if (isExact) await checkExecutions(database.truth, complain);
   await checkDeliveries(world, log);
   const isSteady =

@@ -6,6 +6,8 @@ import { rowsOf } from "../../src/db/unit.ts";
 export const DEAREST = 1;
 /** The costs of calls are not exact dollars. */
 const ROUNDING = 0.01;
+/** The most by which sums of the same amounts differ, in USD. */
+export const FLOAT_ERROR = 1e-6;
 
 type Account = {
   name: string;
@@ -62,6 +64,14 @@ export function createMoneyChecks(truth: Client, complain: (what: string) => voi
   };
 }
 
+/** What the calls of batches have cost, and what keys were charged for those and for live calls. */
+export async function readCharges(truth: Client): Promise<{ cost: number; charged: number }> {
+  const { rows } = await truth.execute(
+    `SELECT (SELECT total(cost_usd) FROM batches) AS cost, (SELECT total(cost_usd) FROM api_key_usage) AS charged`,
+  );
+  return { cost: Number(rows[0]?.["cost"]), charged: Number(rows[0]?.["charged"]) };
+}
+
 /**
  * Checks that keys were charged the sum of the costs of their batches, and of live calls: at least of those whose node
  * lives, since it must have stored their costs, and at most of all. Holds if nothing was deleted.
@@ -71,12 +81,9 @@ export async function checkCharges(
   live: { least: number; most: number },
   complain: (what: string) => void,
 ): Promise<void> {
-  const { rows } = await truth.execute(
-    `SELECT (SELECT total(cost_usd) FROM batches) AS cost, (SELECT total(cost_usd) FROM api_key_usage) AS charged`,
-  );
-  const [cost, charged] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["charged"])];
-  const least = cost + live.least - 1e-6;
-  if (charged < least || charged > cost + live.most + 1e-6)
+  const { cost, charged } = await readCharges(truth);
+  const least = cost + live.least - FLOAT_ERROR;
+  if (charged < least || charged > cost + live.most + FLOAT_ERROR)
     complain(
       `calls have cost ${cost.toFixed(4)} USD, live ones ${live.least.toFixed(4)}, and keys were charged ${charged.toFixed(4)}`,
     );

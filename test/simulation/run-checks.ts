@@ -9,9 +9,11 @@ export const IS_END = /^task\.(completed|failed|cancelled)$/;
 const IS_BATCH_END = /^batch\.(completed|failed|cancelled)$/;
 
 const UNANSWERED = `
-  SELECT t.id FROM tasks t JOIN batches b ON b.seq = t.batch
+  SELECT t.id, EXISTS (SELECT 1 FROM executions e WHERE e.task = t.seq AND e.status = 'completed' AND NOT e.is_dry_run)
+    AS wasAnswered
+  FROM tasks t JOIN batches b ON b.seq = t.batch
   WHERE b.id = ? AND NOT t.is_skipped AND NOT (t.status = 'completed' AND EXISTS (
-    SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run AND NOT e.is_dry_run)) LIMIT 1`;
+    SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run AND NOT e.is_dry_run))`;
 
 /** A run as the log shows it. */
 type Run = { started: number; ended: number };
@@ -88,10 +90,15 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
       complain(`batch ${batch} was started again and ended without running anything`);
   }
 
-  /** Whether a row of a batch has no answer of a real call. Such an answer need not be requested again. */
+  /**
+   * Whether a row of a batch has no answer of a real call. Such an answer need not be requested again. A client may have
+   * executed an answered row alone in the same commit.
+   */
   async function isUnanswered(batch: string): Promise<boolean> {
-    const { rows } = await truth.execute({ sql: UNANSWERED, args: [batch] });
-    return rows.length > 0;
+    const found = await truth.execute({ sql: UNANSWERED, args: [batch] });
+    return rowsOf<{ id: string; wasAnswered: number }>(found).some(
+      ({ id, wasAnswered }) => !wasAnswered || ledger.startsOf(id, null).alone === 0,
+    );
   }
 
   return async (row: LogRow): Promise<void> => {

@@ -47,10 +47,10 @@ const AGAIN_MS = { first: 20, most: 500 };
  * The money of live calls. If the key that pays has a budget, the possible cost of a call is reserved before it is
  * sent, by the same rule as for batches. The results of calls are added up and stored a few times a second, together
  * with the end of their reservations, so a killed process loses at most the results of that time. Its reservations
- * end when its node is declared dead. One whose commit took effect although its answer was lost belongs to no call. It is
+ * end when its node is declared dead; if that node goes on after all, it reserves anew. One whose commit took effect although its answer was lost belongs to no call. It is
  * recognised if it is unknown at two looks, between which every answer has arrived or was given up.
  */
-export function createLiveBooks(ctx: Context) {
+export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolean) {
   let tally = createTally();
   let reservations: number[] = [];
   let ends = 0;
@@ -121,15 +121,21 @@ export function createLiveBooks(ctx: Context) {
       const until = ctx.clock.monotonic() + ctx.config.liveMaxWaitMs;
       for (let attempt = 0; ; attempt++) {
         await requireBudget(ctx, payer);
+        const sentAt = ctx.clock.monotonic();
         const wanted = { payer, node: ctx.live.node, usd };
         const { made } = await ctx.writer.write({ made: reserveLive(wanted, ctx.clock.now()) });
         const [row] = made.rows;
-        if (row) {
+        if (row && isAlive(sentAt)) {
           held.add(row.seq);
           return row.seq;
         }
-        // A dead process may hold the reservations.
-        if (attempt === 0) await ctx.writer.write({ ended: endForsaken() });
+        if (row) {
+          // This process stood still, so others may have ended its reservations. What its calls have cost comes first.
+          this.release(row.seq);
+          await loop.look();
+        } else if (attempt === 0)
+          // A dead process may hold the reservations.
+          await ctx.writer.write({ ended: endForsaken() });
         if (ctx.clock.monotonic() > until)
           throw new AppError(
             "RATE_LIMIT_EXCEEDED",

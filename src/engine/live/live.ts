@@ -45,6 +45,8 @@ const USAGE_ASKED = "stream_options.include_usage added";
 
 export type LiveOptions = {
   upstreams: Upstreams;
+  /** Whether this process still owns what it had at that time (monotonic). */
+  isAlive: (since: number) => boolean;
   /** Called when a provider with a limit of concurrent calls has room again. */
   onFreed: () => void;
   outside: Outside;
@@ -68,8 +70,8 @@ type Timing = {
  *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
  *   left       by its client. The connection to the provider is closed.
  */
-export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOptions) {
-  const books = createLiveBooks(ctx);
+export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside }: LiveOptions) {
+  const books = createLiveBooks(ctx, isAlive);
   const turns = createTurns(ctx, upstreams);
   const records = createRecords(ctx);
   const unmetered = createUnmetered();
