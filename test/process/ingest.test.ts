@@ -37,7 +37,7 @@ test("rows of two megabytes are stored and read a few at a time", async () => {
   writeLines(
     folder.path,
     "long.jsonl",
-    many(60, () => line),
+    many(200, () => line),
   );
   await using app = await startProcess({
     DATA_DIR: folder.path,
@@ -50,8 +50,10 @@ test("rows of two megabytes are stored and read a few at a time", async () => {
   });
   let bytes = 0;
   for await (const piece of response.body ?? []) bytes += piece.length;
-  expect(bytes).toBeGreaterThan(60 * 1_900_000);
-  expect(peakMb(app) - before).toBeLessThan(250);
+  expect(bytes).toBeGreaterThan(200 * 1_900_000);
+  // The file has 380 MB. What a few rows take depends on when garbage is collected, but not on how
+  // many rows there are: 230 to 300 MB were measured for 60, for 150 and for 300 rows.
+  expect(peakMb(app) - before).toBeLessThan(380);
 });
 
 describe("a batch", () => {
