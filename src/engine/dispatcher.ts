@@ -118,6 +118,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     isAlive: options.isAlive,
     texts,
     known: inFlight.claims,
+    hints: () => hints,
     onClaimed: noteClaimed,
     begin,
   });

@@ -4,10 +4,19 @@ import { inHalves } from "../lib/in-halves.ts";
 import { portionsOf } from "../lib/portions.ts";
 import type { Claimed, ClaimedRow, Upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
-import { readPiece, readTexts, type TaskText, type TextName } from "../store/texts.ts";
+import {
+  type KeyedText,
+  readPiece,
+  readTexts,
+  type TextKey,
+  type TextName,
+} from "../store/texts.ts";
 
 /** A text that was left out because it is too long. */
-type Missing = { task: number; bytes: number };
+type Missing = { task: number; key: TextKey; bytes: number };
+
+/** What a process has claimed at once. */
+export type ClaimId = { owner: number; claimNo: number };
 
 export type Texts = ReturnType<typeof createTexts>;
 
@@ -20,33 +29,35 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     const found = new Map<number, string>();
     for (const group of portionsOf(missing, ({ bytes }) => bytes, chunks.answerBytes))
       await inHalves(group, isAnswerTooLarge, async (some) => {
-        for (const { task, text } of await readSome(name, some))
-          if (text !== null) found.set(task, text);
+        for (const { at, text } of await readSome(name, some)) {
+          const task = some[at]?.task;
+          if (task !== undefined && text !== null) found.set(task, text);
+        }
       });
     return found;
   }
 
-  async function readSome(name: TextName, some: readonly Missing[]): Promise<TaskText[]> {
+  async function readSome(name: TextName, some: readonly Missing[]): Promise<KeyedText[]> {
     const [first] = some;
-    const tasks = some.map(({ task }) => task);
+    const keys = some.map(({ key }) => key);
     const isLong = first !== undefined && first.bytes > chunks.answerBytes;
     try {
-      if (!isLong) return await readRows(client, readTexts(name, tasks));
+      if (!isLong) return await readRows(client, readTexts(name, keys));
     } catch (error) {
       // In JSON a text may take several times as many bytes.
       if (some.length > 1 || !isAnswerTooLarge(error)) throw error;
     }
-    return Promise.all(tasks.map(async (task) => ({ task, text: await readLong(name, task) })));
+    return Promise.all(keys.map(async (key, at) => ({ at, text: await readLong(name, key) })));
   }
 
   /** A character has at most four bytes. `null` if the text was deleted meanwhile. */
-  async function readLong(name: TextName, task: number): Promise<string | null> {
+  async function readLong(name: TextName, key: TextKey): Promise<string | null> {
     const length = Math.max(1, Math.floor(chunks.answerBytes / 4));
     let text = "";
     for (let from = 0; ; from += length) {
-      const [row] = await readRows(client, readPiece(name, task, from, length));
-      if (!row) return null;
-      if (!row.piece) return text;
+      const [row] = await readRows(client, readPiece(name, key, from, length));
+      if (!row || row.piece === null) return null;
+      if (row.piece === "") return text;
       text += row.piece;
     }
   }
@@ -60,19 +71,21 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
      * Adds the missing texts to claimed runs. A stored answer that was deleted meanwhile is left out. A run whose
      * request, or whose answer to repair, was deleted is no longer claimed and is dropped.
      */
-    async complete(rows: ClaimedRow[]): Promise<Claimed[]> {
-      const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
+    async complete(rows: ClaimedRow[], { owner, claimNo }: ClaimId): Promise<Claimed[]> {
+      const keyOf = ({ task }: ClaimedRow): TextKey => [task, owner, claimNo];
+      const bodies = await readAll(
+        "claimedBody",
+        rows.flatMap((row) => missing(row.task, row.body, row.bodyBytes, keyOf(row))),
+      );
       const answers = await readAll(
         "answer",
-        rows.flatMap(({ task, answer, answerBytes }) =>
-          answer === null && answerBytes !== null ? { task, bytes: answerBytes } : [],
+        rows.flatMap((row) =>
+          missing(row.task, row.answer, row.answerBytes, [row.answerTask ?? 0, row.answerRun ?? 0]),
         ),
       );
       const repairs = await readAll(
         "repair",
-        rows.flatMap(({ task, repair, repairBytes }) =>
-          repair === null && repairBytes !== null ? { task, bytes: repairBytes } : [],
-        ),
+        rows.flatMap((row) => missing(row.task, row.repair, row.repairBytes, keyOf(row))),
       );
       return rows.flatMap((row) => {
         const body = row.body ?? bodies.get(row.task);
@@ -85,7 +98,10 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
 
     /** The bodies of upcoming runs, in their order. */
     async bodiesOf(rows: Upcoming[]): Promise<{ task: number; body: string }[]> {
-      const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
+      const bodies = await readAll(
+        "body",
+        rows.flatMap(({ task, body, bodyBytes }) => missing(task, body, bodyBytes, [task])),
+      );
       return rows.map(({ task, body }) => ({ task, body: body ?? bodies.get(task) ?? "" }));
     },
   };
@@ -100,6 +116,12 @@ export function isComplete(row: ClaimedRow): row is ClaimedRow & Claimed {
   );
 }
 
-function bodyOf({ task, bodyBytes }: Upcoming | ClaimedRow): Missing {
-  return { task, bytes: bodyBytes };
+/** A text that has so many bytes, if it was left out. */
+function missing(
+  task: number,
+  text: string | null,
+  bytes: number | null,
+  key: TextKey,
+): Missing | [] {
+  return text === null && bytes !== null ? { task, key, bytes } : [];
 }

@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+
+import type { InStatement } from "@libsql/client";
 
 import { CHUNKS } from "../../src/domain/chunks.ts";
 import { startProvider } from "../support/provider.ts";
-import { startServer } from "../support/server.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
 
 test("prompts that are longer than an answer of the database are sent whole", async () => {
   await using provider = await startProvider();
@@ -12,4 +14,89 @@ test("prompts that are longer than an answer of the database are sent whole", as
   await app.post("/batches/b/execute");
   expect(await app.finished("b")).toMatchObject({ progress: { completed: 4 } });
   expect(provider.requests.map(({ prompt }) => prompt).toSorted()).toEqual(prompts.toSorted());
+});
+
+describe("while a text is read in pieces", () => {
+  const chunks = { ...CHUNKS, answerBytes: 2000 };
+  const long = (word: string) => word.repeat(1000);
+
+  /** Does something once, between the first piece of a column and the second. */
+  function betweenPieces({ ctx }: TestServer, column: string, act: () => Promise<unknown>): void {
+    const execute = ctx.client.execute.bind(ctx.client);
+    const through: typeof execute = async (statement: InStatement) => {
+      const result = await execute(statement);
+      const sql = typeof statement === "string" ? statement : statement.sql;
+      if (!sql.includes(`substr(${column}`)) return result;
+      ctx.client.execute = execute;
+      await act();
+      return result;
+    };
+    ctx.client.execute = through;
+  }
+
+  async function run(app: TestServer, id: string, prompt: string) {
+    await app.post("/tasks", { id, prompt, cache: true });
+    await app.post(`/tasks/${id}/execute`);
+    return app.ended(id);
+  }
+
+  /** A server with one long cached answer, that of the task `first`. */
+  async function startWithAnswer() {
+    const provider = await startProvider(({ prompt }) => ({
+      choices: [
+        {
+          message: { content: long(`${prompt} ${provider.requests.length}, `) },
+          finish_reason: "stop",
+        },
+      ],
+    }));
+    const app = await startServer(provider.env, { chunks });
+    await run(app, "first", "x");
+    return {
+      app,
+      provider,
+      /** The answer to the same request once more. */
+      again: async () => {
+        const { result } = await run(app, "again", "x");
+        return [result.content, result.cached];
+      },
+      [Symbol.asyncDispose]: async () => {
+        await app[Symbol.asyncDispose]();
+        await provider[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  test("and the answer that it is part of is deleted, the request is sent", async () => {
+    await using world = await startWithAnswer();
+    betweenPieces(world.app, "e.response", () => world.app.del("/tasks/first"));
+    expect(await world.again()).toEqual([long("x 2, "), false]);
+  });
+
+  test("and another answer takes its place, it stays the one that was found", async () => {
+    await using world = await startWithAnswer();
+    const { app } = world;
+    await run(app, "other", "y");
+    betweenPieces(app, "e.response", () =>
+      app.ctx.client.execute(
+        `UPDATE cached_answers SET task = (SELECT seq FROM tasks WHERE id = 'other')
+         WHERE task = (SELECT seq FROM tasks WHERE id = 'first')`,
+      ),
+    );
+    expect(await world.again()).toEqual([long("x 1, "), true]);
+  });
+
+  test("and the task is cancelled, changed and executed again, no mixture is sent", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env, { chunks });
+    await app.post("/tasks", { id: "t", prompt: long("old ") });
+    betweenPieces(app, "i.body", async () => {
+      await app.post("/tasks/t/cancel");
+      await app.patch("/tasks/t", { prompt: long("new ") });
+      await app.post("/tasks/t/execute");
+    });
+    await app.post("/tasks/t/execute");
+    await until(async () => (await app.get("/tasks/t")).body.data.status === "completed");
+    expect(provider.requests.map(({ prompt }) => prompt)).toEqual([long("new ")]);
+  });
 });
