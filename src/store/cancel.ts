@@ -6,16 +6,15 @@ import { addCancelled } from "./rollups.ts";
 import { EARLIER_AMOUNTS } from "./spent.ts";
 import type { Which } from "./which.ts";
 
-export type CancelUnit = {
+export type EndQueuedUnit = { executions: Statement; run: Statement; unqueued: Statement };
+
+export type CancelUnit = EndQueuedUnit & {
   /** The runs that end with the tasks. */
   runs: Statement<CancelledRun>;
   counted: Statement;
   rolledUp: Statement;
-  executions: Statement;
-  run: Statement;
   /** One for each task that is cancelled. */
   events: Statement;
-  unqueued: Statement;
   cancelled: Statement<{ seq: number }>;
   finished: Statement[];
 };
@@ -38,6 +37,32 @@ export function cancelWhere(
     },
     counted: countMove(which, "cancelled", now),
     rolledUp: addCancelled(which, now),
+    events: {
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+            SELECT ?, 'task.cancelled', tasks.id, nullif(b.id, ''), tasks.seq, q.run,
+                   coalesce(q.trace, ?, b.trace)
+            FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
+              LEFT JOIN queue q ON q.task = tasks.seq
+            WHERE ${which.where}`,
+      args: [now, trace, ...which.args],
+    },
+    ...endQueued(which, now),
+    cancelled: {
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
+              generation = ${GENERATION_OF_BATCH}
+            WHERE ${which.where} RETURNING seq`,
+      args: [now, now, ...which.args],
+    },
+    finished: finishBatches(JSON.stringify([batch]), now),
+  };
+}
+
+/**
+ * Ends the queued runs of tasks that meet a condition on `tasks` as cancelled. Their executions have the usage of the
+ * calls that have ended; a call in flight adds nothing.
+ */
+export function endQueued(which: Which, now: number): EndQueuedUnit {
+  return {
     executions: {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
               completed_at, attempts, log, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost_usd, known_usd)
@@ -51,25 +76,9 @@ export function cancelWhere(
             FROM queue q WHERE q.task = tasks.seq AND ${which.where}`,
       args: which.args,
     },
-    events: {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
-            SELECT ?, 'task.cancelled', tasks.id, nullif(b.id, ''), tasks.seq, q.run,
-                   coalesce(q.trace, ?, b.trace)
-            FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
-              LEFT JOIN queue q ON q.task = tasks.seq
-            WHERE ${which.where}`,
-      args: [now, trace, ...which.args],
-    },
     unqueued: {
       sql: `DELETE FROM queue WHERE task IN (SELECT tasks.seq FROM tasks WHERE ${which.where})`,
       args: which.args,
     },
-    cancelled: {
-      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
-              generation = ${GENERATION_OF_BATCH}
-            WHERE ${which.where} RETURNING seq`,
-      args: [now, now, ...which.args],
-    },
-    finished: finishBatches(JSON.stringify([batch]), now),
   };
 }

@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import { endQueued } from "./cancel.ts";
 import { isOwnDraft } from "./drafts.ts";
 import { laneOfTask } from "./flex.ts";
 import { idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
@@ -50,12 +51,16 @@ export function takeOver(
             WHERE tasks.seq = a.seq`,
       args: [json, ...bareArgs, batch.now, batch.now],
     },
-    {
-      // Tasks that were to be executed on their own, have not begun, and are skipped now.
-      sql: `DELETE FROM queue WHERE task IN (
-              SELECT seq FROM tasks WHERE batch = ${bare} AND is_skipped AND status = 'cancelled')`,
-      args: bareArgs,
-    },
+    // Tasks that were to be executed on their own, and are skipped now. They may wait for another attempt.
+    ...Object.values(
+      endQueued(
+        {
+          where: `tasks.batch = ${bare} AND tasks.is_skipped AND tasks.status = 'cancelled'`,
+          args: bareArgs,
+        },
+        batch.now,
+      ),
+    ),
     {
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
