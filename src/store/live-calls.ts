@@ -1,7 +1,11 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
 import { addTallies, type Tally } from "./rollups.ts";
 import { reservation, withinBudget } from "./room.ts";
+
+/** A process that stands still for longer than this, such as on a sleeping computer, may count a settlement twice. */
+const KEEP_SETTLEMENTS_MS = 30 * 24 * 3600_000;
 
 /** A live call, and what it may cost at least. */
 export type LiveReservation = { payer: number; node: number; usd: number };
@@ -42,8 +46,10 @@ export function settleLive(
     if (dearestUsd > 0) dearest.set(apiKey, Math.max(dearest.get(apiKey) ?? 0, dearestUsd));
   return {
     once: {
-      sql: "UPDATE nodes SET live_settled = iif(live_settled < ?, ?, NULL) WHERE seq = ?",
-      args: [number, number, node],
+      sql: `INSERT INTO live_settlements (node, number, at) VALUES (?, ?, ${DATABASE_NOW})
+            ON CONFLICT (node) DO UPDATE SET number = iif(number < excluded.number, excluded.number, NULL),
+              at = excluded.at`,
+      args: [node, number],
     },
     added: addTallies(tallies, now),
     used: addUsage(tallies, now),
@@ -56,7 +62,19 @@ export function settleLive(
 
 /** Whether a settlement failed because it is stored already: its commit took effect although its answer was lost. */
 export function isSettled(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("nodes.live_settled");
+  return error instanceof Error && error.message.includes("live_settlements.number");
+}
+
+/**
+ * Forgets which settlement of a node was the last one, and those of dead nodes that have stored none for so long that they
+ * will not come back.
+ */
+export function forgetSettlements(node: number): Statement {
+  return {
+    sql: `DELETE FROM live_settlements
+          WHERE node = ? OR (at < ${DATABASE_NOW} - ? AND node NOT IN (SELECT seq FROM nodes))`,
+    args: [node, KEEP_SETTLEMENTS_MS],
+  };
 }
 
 /** The sums of a tally that count for its key, in the order of `addUsage`. */

@@ -410,7 +410,11 @@ export const MUTANTS: Mutant[] = [
     profile: "fleet",
     caughtBy: 213,
     edits: [
-      ["src/store/live-calls.ts", "iif(live_settled < ?, ?, NULL)", "max(live_settled, ?, ?)"],
+      [
+        "src/store/live-calls.ts",
+        "iif(number < excluded.number, excluded.number, NULL)",
+        "max(number, excluded.number)",
+      ],
     ],
   },
   {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { createTally, NOTHING_EARLIER } from "../../src/engine/tally.ts";
 import { isSettled, settleLive } from "../../src/store/live-calls.ts";
-import { addNode } from "../../src/store/nodes.ts";
+import { addNode, forgetNode, heartbeat } from "../../src/store/nodes.ts";
 import { MODEL, NOW, openStore } from "../support/store.ts";
 
 const PAYER = 1;
@@ -35,6 +35,10 @@ test("a settlement of live calls whose answer was lost is stored once, however o
   expect(await spent()).toEqual([[1, 0.5]]);
   expect([await settle(2), await settle(1), await settle(2)]).toEqual(["stored", true, true]);
   expect(await spent()).toEqual([[2, 1]]);
+  // Nor is it stored again if the process was declared dead meanwhile, and comes back with the same number.
+  await writer.write({ forgotten: forgetNode(node), back: heartbeat(node, facts) });
+  expect([await settle(2), await settle(3)]).toEqual([true, "stored"]);
+  expect(await spent()).toEqual([[3, 1.5]]);
   // The engine tries again after any other failure.
   expect(isSettled(new Error("database is locked"))).toBe(false);
 });

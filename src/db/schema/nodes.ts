@@ -20,8 +20,14 @@ export const nodes = sqliteTable("nodes", {
   filesId: text(),
   /** The silence after which it counts as dead; null if written by a version without this column. */
   leaseMs: integer(),
-  /** The number of its last settlement of live calls, so that none is stored twice. */
-  liveSettled: integer().notNull().default(0),
+});
+
+/** The last settlement of live calls of each process, so that none is stored twice. It outlasts the row of a dead process. */
+export const liveSettlements = sqliteTable("live_settlements", {
+  node: integer().primaryKey(),
+  number: integer().notNull(),
+  /** By the database's clock. */
+  at: integer().notNull(),
 });
 
 /** On a shared database: counters of changes that other processes watch, by kind. */

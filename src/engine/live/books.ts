@@ -9,6 +9,7 @@ import { requireBudget } from "../../services/budgets.ts";
 import {
   endForsaken,
   endReservations,
+  forgetSettlements,
   isSettled,
   listReservations,
   reserveLive,
@@ -171,7 +172,8 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
     },
 
     async start(): Promise<void> {
-      await ctx.writer.write({ ended: endForsaken(ctx.live.node) });
+      const { node } = ctx.live;
+      await ctx.writer.write({ ended: endForsaken(node), forgotten: forgetSettlements(node) });
       loop.start();
       comparing.start();
     },
