@@ -18,8 +18,11 @@ export type ClientWorld = {
   /** A client's request was answered, well or not. */
   answered(): void;
   watch(node: Node): void;
-  /** A client is about to end calls of a batch, or has: an answer that is not yet committed may be lost with them. */
-  excuseCallsOf(batch: string): void;
+  /**
+   * A client is about to end calls of a batch: an answer that is not yet committed may be lost with them. Call the
+   * result when it has.
+   */
+  excuseCallsOf(batch: string): () => void;
   /** Kills a node after `ms`. */
   crash(node: Node, ms: number): void;
   /** How many more slow actions a world may take. */

@@ -103,11 +103,11 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
 }
 
 async function pauseAndAbort(acting: Acting, batch: string): Promise<void> {
-  acting.excuseCallsOf(batch);
+  const excuseTheOthers = acting.excuseCallsOf(batch);
   try {
     await pauseBatch(acting.node.ctx, batch, PAUSED, { abort: true });
   } finally {
-    acting.excuseCallsOf(batch);
+    excuseTheOthers();
   }
 }
 

@@ -175,12 +175,16 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     nodeFor,
     left: { webhooks: 3, schedules: 2, readers: 3, wrong: 30 },
     nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
-    excuseCallsOf(batch: string): void {
-      attend(
-        readClaimed(database, batch).then((tasks) =>
-          calls.excuse((call) => tasks.has(call.task), timeline.now()),
-        ),
-      );
+    excuseCallsOf(batch: string): () => void {
+      const since = timeline.now();
+      const excuse = (tasks: Set<string>, from: number) =>
+        calls.excuse(
+          ({ task, endedAt }) => tasks.has(task) && (endedAt === null || endedAt >= from),
+          timeline.now(),
+        );
+      attend(readQueued(database, batch, "claimed").then((tasks) => excuse(tasks, 0)));
+      // Others may have been claimed, and handed back, since.
+      return () => attend(readQueued(database, batch, "all").then((tasks) => excuse(tasks, since)));
     },
     crash(node: Node, ms: number): void {
       timeline.at(timeline.now() + ms, () => {
@@ -212,11 +216,15 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
 }
 
 /** The public ids of a batch's tasks that a node has claimed. */
-async function readClaimed({ truth }: Database, batch: string): Promise<Set<string>> {
+async function readQueued(
+  { truth }: Database,
+  batch: string,
+  which: "claimed" | "all",
+): Promise<Set<string>> {
   const { rows } = await truth.execute({
     sql: `SELECT t.id FROM batches b JOIN queue q ON q.lane = b.seq JOIN tasks t ON t.seq = q.task
-          WHERE b.id = ? AND q.owner IS NOT NULL`,
-    args: [batch],
+          WHERE b.id = ? AND (q.owner IS NOT NULL OR ?)`,
+    args: [batch, which === "all"],
   });
   return new Set(rows.map((row) => String(row["id"])));
 }
