@@ -20,13 +20,19 @@ describe("while a text is read in pieces", () => {
   const chunks = { ...CHUNKS, answerBytes: 2000 };
   const long = (word: string) => word.repeat(1000);
 
-  /** Does something once, between the first piece of a column and the second. */
-  function betweenPieces({ ctx }: TestServer, column: string, act: () => Promise<unknown>): void {
+  /** Does something once, when so many pieces of a column are read, and before the next one. */
+  function betweenPieces(
+    { ctx }: TestServer,
+    column: string,
+    act: () => Promise<unknown>,
+    pieces = 1,
+  ): void {
+    let read = 0;
     const execute = ctx.client.execute.bind(ctx.client);
     const through: typeof execute = async (statement: InStatement) => {
       const result = await execute(statement);
       const sql = typeof statement === "string" ? statement : statement.sql;
-      if (!sql.includes(`substr(${column}`)) return result;
+      if (!sql.includes(`substr(${column}`) || ++read < pieces) return result;
       ctx.client.execute = execute;
       await act();
       return result;
@@ -85,6 +91,30 @@ describe("while a text is read in pieces", () => {
     );
     expect(await world.again()).toEqual([long("x 1, "), true]);
   });
+
+  // A text of 5000 characters has ten pieces, and an empty one follows. So the second text is being read after twelve.
+  test.each([1, 12])(
+    "and its batch is paused with abort after %i pieces, nothing is sent",
+    async (pieces) => {
+      await using provider = await startProvider();
+      await using app = await startServer(provider.env, { chunks });
+      const prompts = [long("one, "), long("two, ")];
+      await app.post("/batches", { id: "b", tasks: prompts.map((prompt) => ({ prompt })) });
+      const paused = Promise.withResolvers<void>();
+      const pause = async () => {
+        await app.post("/batches/b/pause", { abort: true });
+        paused.resolve();
+      };
+      betweenPieces(app, "i.body", pause, pieces);
+      await app.post("/batches/b/execute");
+      await paused.promise;
+      await run(app, "next", "y");
+      expect(provider.requests.map(({ prompt }) => prompt)).toEqual(["y"]);
+      await app.post("/batches/b/resume");
+      expect(await app.finished("b")).toMatchObject({ progress: { completed: 2 } });
+      expect(prompts.map((prompt) => provider.counts.get(prompt))).toEqual([1, 1]);
+    },
+  );
 
   test("and the task is cancelled, changed and executed again, no mixture is sent", async () => {
     await using provider = await startProvider();

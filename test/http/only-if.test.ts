@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { startProvider } from "../support/provider.ts";
-import { type Json, startServer, type TestServer } from "../support/server.ts";
+import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
@@ -16,6 +16,7 @@ afterAll(async () => {
   await provider[Symbol.asyncDispose]();
 });
 
+const USAGE = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
 const TABLE = "label,score,prompt\nspam,0.9,one\nham,0.9,two\nspam,n/a,three\nspam,0.1,\n";
 
 test("rows for which a condition is false end as skipped, without a call, and do not run again", async () => {
@@ -44,6 +45,29 @@ test("rows for which a condition is false end as skipped, without a call, and do
     "skipped",
   ]);
   expect((await app.get(`/tasks/${before.tasks[1].id}`)).body.data.reason).toBe("skipped");
+});
+
+test("a row that is skipped while it waits for another attempt keeps what its calls have cost", async () => {
+  await using busy = await startProvider(({ earlier }, response) => {
+    if (earlier > 0) return void response.writeHead(429, { "retry-after": "3600" }).end("{}");
+    return { choices: [{ message: { content: "" }, finish_reason: "stop" }], usage: USAGE };
+  });
+  await using own = await startServer(busy.env);
+  await own.post("/tasks", { id: "t", prompt: "x", batchId: "b" });
+  await own.post("/tasks/t/execute");
+  const usageOf = async () => (await own.get("/batches/b")).body.data;
+  await until(async () => busy.requests.length === 2 && (await usageOf()).progress.running === 0);
+  const spent: Json = await usageOf();
+  expect(spent.usage.promptTokens).toBe(USAGE.prompt_tokens);
+  const tasks = [{ id: "t", prompt: "x", metadata: { n: 1 } }];
+  const made = await own.post("/batches", { id: "b", tasks, config: { onlyIf: "{{n}} > 1" } });
+  expect(made.status).toBe(201);
+  const batch: Json = await usageOf();
+  expect(batch.progress).toMatchObject({ total: 1, cancelled: 1, skipped: 1 });
+  expect(batch.usage).toEqual(spent.usage);
+  const { rows } = await own.ctx.client.execute("SELECT status, prompt_tokens FROM executions");
+  expect(rows.map((row) => [row["status"], row["prompt_tokens"]])).toEqual([["cancelled", 10]]);
+  expect(await own.differences()).toEqual([]);
 });
 
 test("a batch whose rows are all skipped is completed as soon as it is started", async () => {
