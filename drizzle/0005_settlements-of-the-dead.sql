@@ -3,5 +3,3 @@ CREATE TABLE `live_settlements` (
 	`number` integer NOT NULL,
 	`at` integer NOT NULL
 );
---> statement-breakpoint
-ALTER TABLE `nodes` DROP COLUMN `live_settled`;

@@ -304,7 +304,11 @@ export const MUTANTS: Mutant[] = [
     profile: "fleet",
     caughtBy: 189,
     edits: [
-      ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
+      [
+        "src/engine/texts.ts",
+        "if (!row || row.piece === null) return null;",
+        "if (!row || row.piece === null) return text;",
+      ],
       ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
     ],
   },
@@ -427,7 +431,7 @@ export const MUTANTS: Mutant[] = [
     name: "begin what was claimed before the lease lapsed",
     profile: "fleet",
     caughtBy: 1998,
-    edits: [["src/engine/claiming.ts", "if (!options.isAlive(sentAt)) return 0;", ""]],
+    edits: [["src/engine/claiming.ts", " || !options.isAlive(sent.at)", ""]],
   },
   {
     name: "leave what was written of a refused batch",

@@ -20,6 +20,8 @@ export const nodes = sqliteTable("nodes", {
   filesId: text(),
   /** The silence after which it counts as dead; null if written by a version without this column. */
   leaseMs: integer(),
+  /** Not used any more: `live_settlements` replaces it. A migration only adds, so the next release takes it away. */
+  liveSettled: integer().notNull().default(0),
 });
 
 /** The last settlement of live calls of each process, so that none is stored twice. It outlasts the row of a dead process. */
