@@ -68,6 +68,7 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
 
   /** Returns how many of the rows began. */
   async function beginHeld(rows: Claimed[], sent: SentClaim): Promise<number> {
+    // Without a hint they begin in the same round in which the answer came, before anything else can end them here.
     const held = sent.hints === options.hints() ? rows : await stillHeld(rows, sent);
     if (held.length === 0 || !options.isAlive(sent.at)) return 0;
     options.begin(held, sent.claimNo);

@@ -51,8 +51,8 @@ const QUICK_DEATH_MS = 1000;
  * Each slot has one thread for as long as the pool lives. Alive: it holds the calls that it has received and not yet
  * reported. Dead: its thread threw an error or ended; the calls that it held are reported as failed with
  * `worker_lost`, which is retried. It is restarted at once, or after a second if it died at its start; calls that
- * come meanwhile wait in the slot. They are given up if this process stood still meanwhile for so long that others may have
- * taken them over.
+ * come meanwhile wait in the slot. They are given up if this process stood still for so long that others may have taken
+ * them over.
  */
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const log = getLogger(["gptrunner", "workers"]);

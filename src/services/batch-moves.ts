@@ -23,8 +23,8 @@ const SWEEP_WAIT_MS = 2000;
 
 /**
  * Starts a batch. An ended batch is restarted only after a dry run, whose answers are then replaced by real ones;
- * otherwise use `retryBatch`. A batch that waits for the rows of
- * another is started when it has them, and has no execution yet.
+ * otherwise use `retryBatch`. A batch that waits for the rows of another is started when it has them, and has no
+ * execution yet.
  */
 export async function executeBatch(
   ctx: Context,

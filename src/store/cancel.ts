@@ -37,15 +37,7 @@ export function cancelWhere(
     },
     counted: countMove(which, "cancelled", now),
     rolledUp: addCancelled(which, now),
-    events: {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
-            SELECT ?, 'task.cancelled', tasks.id, nullif(b.id, ''), tasks.seq, q.run,
-                   coalesce(q.trace, ?, b.trace)
-            FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
-              LEFT JOIN queue q ON q.task = tasks.seq
-            WHERE ${which.where}`,
-      args: [now, trace, ...which.args],
-    },
+    events: reportCancelled(which, trace, now),
     ...endQueued(which, now),
     cancelled: {
       sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
@@ -80,5 +72,18 @@ export function endQueued(which: Which, now: number): EndQueuedUnit {
       sql: `DELETE FROM queue WHERE task IN (SELECT tasks.seq FROM tasks WHERE ${which.where})`,
       args: which.args,
     },
+  };
+}
+
+/** Appends a `task.cancelled` event for each of these tasks, before their runs leave the queue. */
+export function reportCancelled(which: Which, trace: string | null, now: number): Statement {
+  return {
+    sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+          SELECT ?, 'task.cancelled', tasks.id, nullif(b.id, ''), tasks.seq, q.run,
+                 coalesce(q.trace, ?, b.trace)
+          FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
+            LEFT JOIN queue q ON q.task = tasks.seq
+          WHERE ${which.where}`,
+    args: [now, trace, ...which.args],
   };
 }

@@ -70,6 +70,7 @@ export type Claimed = {
   cacheKey: string | null;
   /** The stored answer to an identical request, if there is one, and where it came from. */
   answer: string | null;
+  /** The execution that it is from. */
   answerTask: number | null;
   answerRun: number | null;
   answeredBy: string | null;
@@ -134,7 +135,8 @@ export function claim(
                    q.run, q.claimed_at AS claimedAt, q.trace,
                    i.endpoint, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes,
                    iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey, ${fits("e.response")} AS answer,
-                   ${sizeOfText("e.response")} AS answerBytes, e.task AS answerTask, e.run AS answerRun, e.provider AS answeredBy, e.model AS answerModel,
+                   ${sizeOfText("e.response")} AS answerBytes, e.task AS answerTask, e.run AS answerRun,
+                   e.provider AS answeredBy, e.model AS answerModel,
                    e.request_id AS answerRequestId, e.escalated_from AS answerEscalatedFrom
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
               ${storedAnswer("NOT q.is_dry_run")}

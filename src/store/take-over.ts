@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { endQueued } from "./cancel.ts";
+import { endQueued, reportCancelled } from "./cancel.ts";
 import { isOwnDraft } from "./drafts.ts";
 import { laneOfTask } from "./flex.ts";
 import { idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
@@ -27,6 +27,12 @@ export function takeOver(
     AND (tasks.max_repairs IS NULL) = (a.repairs IS NULL)
     AND i.endpoint = a.endpoint AND i.body = a.body AND EXISTS (
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
+  // Tasks that were to be executed on their own, and are skipped now. They may wait for another attempt.
+  const skipped = {
+    where: `tasks.batch = ${bare} AND tasks.is_skipped AND tasks.status = 'cancelled'
+      AND EXISTS (SELECT 1 FROM queue WHERE queue.task = tasks.seq)`,
+    args: bareArgs,
+  };
   const describeAnew: Statement[] = [
     {
       // Without MATERIALIZED SQLite would read every task and look it up in the array. A negative position marks, for
@@ -51,16 +57,8 @@ export function takeOver(
             WHERE tasks.seq = a.seq`,
       args: [json, ...bareArgs, batch.now, batch.now],
     },
-    // Tasks that were to be executed on their own, and are skipped now. They may wait for another attempt.
-    ...Object.values(
-      endQueued(
-        {
-          where: `tasks.batch = ${bare} AND tasks.is_skipped AND tasks.status = 'cancelled'`,
-          args: bareArgs,
-        },
-        batch.now,
-      ),
-    ),
+    reportCancelled(skipped, null, batch.now),
+    ...Object.values(endQueued(skipped, batch.now)),
     {
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,

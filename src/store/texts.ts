@@ -16,25 +16,27 @@ export function sizeOfText(column: string): string {
   return `octet_length(${column})`;
 }
 
+/** The key of a claim: with another owner or number the task was released meanwhile. `+`: by the index of `task` alone. */
+const CLAIM = ["q.task", "+q.owner", "+q.claim"];
+
 /*
- * A text is read by several statements, and so by a key whose row keeps its text as long as it is there: an execution,
- * or what a claim holds. If the row is gone, so is the text: never is a part of one joined to a part of another, and
- * never is one text taken for another.
+ * The statements that read one text must read it from the same row, and its text must not change while the row exists.
+ * So an answer is named by its execution, and what a run needs by its claim. If the row is gone, there is no text.
  */
 const SOURCES = {
-  /** The body of a task's request, which may have changed since. */
+  /** The body of a task's request. It may have changed since, so it is only good for an estimate. */
   body: { column: "i.body", from: "task_inputs i", key: ["i.task"] },
   /** The body of a claimed request. */
   claimedBody: {
     column: "i.body",
     from: "queue q CROSS JOIN task_inputs i ON i.task = q.task",
-    key: ["q.task", "+q.owner", "+q.claim"],
+    key: CLAIM,
   },
   /** The answer that the next call of a claimed run is to repair. */
-  repair: { column: "q.repair", from: "queue q", key: ["q.task", "+q.owner", "+q.claim"] },
+  repair: { column: "q.repair", from: "queue q", key: CLAIM },
   /** The answer of an execution. */
   answer: { column: "e.response", from: "executions e", key: ["e.task", "e.run"] },
-} as const;
+};
 export type TextName = keyof typeof SOURCES;
 
 /** The values of a source's key. */

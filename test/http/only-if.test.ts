@@ -67,6 +67,14 @@ test("a row that is skipped while it waits for another attempt keeps what its ca
   expect(batch.usage).toEqual(spent.usage);
   const { rows } = await own.ctx.client.execute("SELECT status, prompt_tokens FROM executions");
   expect(rows.map((row) => [row["status"], row["prompt_tokens"]])).toEqual([["cancelled", 10]]);
+  const events = await own.ctx.client.execute(
+    "SELECT type FROM events WHERE task = 't' ORDER BY id",
+  );
+  expect(events.rows.map((row) => row["type"])).toEqual([
+    "task.created",
+    "task.started",
+    "task.cancelled",
+  ]);
   expect(await own.differences()).toEqual([]);
 });
 

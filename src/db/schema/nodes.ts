@@ -24,7 +24,10 @@ export const nodes = sqliteTable("nodes", {
   liveSettled: integer().notNull().default(0),
 });
 
-/** The last settlement of live calls of each process, so that none is stored twice. It outlasts the row of a dead process. */
+/**
+ * The number of the last settlement of live calls of each process, so that none is stored twice. A row outlasts that of
+ * its process in `nodes`, which may come back.
+ */
 export const liveSettlements = sqliteTable("live_settlements", {
   node: integer().primaryKey(),
   number: integer().notNull(),

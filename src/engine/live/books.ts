@@ -47,9 +47,10 @@ const AGAIN_MS = { first: 20, most: 500 };
 /*
  * The money of live calls. If the key that pays has a budget, the possible cost of a call is reserved before it is
  * sent, by the same rule as for batches. The results of calls are added up and stored a few times a second, together
- * with the end of their reservations, so a killed process loses at most the results of that time. Its reservations
- * end when its node is declared dead; if that node goes on after all, it reserves anew. One whose commit took effect although its answer was lost belongs to no call. It is
- * recognised if it is unknown at two looks, between which every answer has arrived or was given up.
+ * with the end of their reservations, so a killed process loses at most the results of that time. Its reservations end
+ * when its node is declared dead; if it goes on after all, it reserves anew. A reservation whose commit took effect
+ * although its answer was lost belongs to no call. It is recognised if it is unknown at two looks, between which every
+ * answer has arrived or was given up.
  */
 export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolean) {
   let tally = createTally();
