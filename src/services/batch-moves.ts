@@ -42,7 +42,6 @@ export async function executeBatch(
     statuses: ["completed", "failed", "cancelled"],
     isDryRun,
     payer,
-    onlyAfterDryRun: true,
   });
   if (again) return again;
   const { status } = await getBatch(ctx, id);
@@ -102,12 +101,7 @@ export async function retryBatch(
 ): Promise<{ executionId: string }> {
   const batch = await getBatch(ctx, id);
   if (!batch.isDryRun) await requireBudget(ctx, payer);
-  const started = await restart(ctx, batch, {
-    statuses,
-    isDryRun: batch.isDryRun,
-    payer,
-    onlyAfterDryRun: false,
-  });
+  const started = await restart(ctx, batch, { statuses, isDryRun: null, payer });
   if (started) return started;
   const now = await getBatch(ctx, id);
   const what = `${statuses.join(" or ")} tasks`;

@@ -52,30 +52,34 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
   };
 }
 
-export type Rerun = Start & {
+export type Rerun = Omit<Start, "isDryRun"> & {
   /** Which of the ended tasks run again. */
   statuses: FinalStatus[];
-  /** Only if the batch was a dry run, which may be restarted as a whole. */
-  onlyAfterDryRun: boolean;
+  /**
+   * Whether they run dry; only if the batch was a dry run, which may be restarted as a whole. `null`: as the batch did
+   * last, which another request may have changed since it was read.
+   */
+  isDryRun: boolean | null;
 };
 
 /** Restarts a batch for its ended tasks with some statuses. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
-  const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now, steadyNow } = rerun;
+  const { statuses, isDryRun, payer, trace, now, steadyNow } = rerun;
   // Skipped rows do not run again.
   const count = (status: FinalStatus) => (status === "cancelled" ? "cancelled - skipped" : status);
   const some = statuses.map((status) => `${count(status)} > 0`).join(" OR ");
   const which = {
     where: `seq = ? AND status IN ('running', 'paused', 'completed', 'failed', 'cancelled')
       AND (${some}) AND revive IS NULL AND (status <> 'cancelled' OR completed_at IS NOT NULL)
-      AND (? = 0 OR (is_dry_run = 1 AND status NOT IN ('running', 'paused')))`,
-    args: [seq, onlyAfterDryRun],
+      AND (? OR (is_dry_run = 1 AND status NOT IN ('running', 'paused')))`,
+    args: [seq, isDryRun === null],
   };
   const data = { again: statuses };
   return {
     event: announceMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = coalesce(?, is_dry_run),
+              payer = ?, trace = ?, updated_at = ?,
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, flex_from = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               deadline_at = NULL, expired_at = NULL, cancelling_at = NULL,

@@ -232,6 +232,25 @@ describe("a batch of inline tasks", () => {
     expect(provider.requests).toHaveLength(1);
   });
 
+  test("stays a real run if it became one while the retry of its dry run was on its way", async () => {
+    await using app = await startServer({ SIMULATOR_FAILURE_RATE: "1", MAX_RETRIES: "0" });
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+    await app.post("/batches/b/execute?isDryRun=true");
+    expect(await app.finished("b")).toMatchObject({ isDryRun: true, status: "failed" });
+    const { writer } = app.ctx;
+    const write = writer.write.bind(writer);
+    writer.write = async (unit) => {
+      if (!("moved" in unit)) return write(unit);
+      writer.write = write;
+      expect((await app.post("/batches/b/execute")).status).toBe(200);
+      await app.finished("b");
+      return write(unit);
+    };
+    expect((await app.post("/batches/b/retry")).status).toBe(200);
+    expect(await app.finished("b")).toMatchObject({ isDryRun: false, status: "failed" });
+    expect(await app.differences()).toEqual([]);
+  });
+
   test("with only failures has failed, with the reason for each task", async () => {
     await using app = await startServer({ SIMULATOR_FAILURE_RATE: "1", MAX_RETRIES: "0" });
     await app.post("/batches", { id: "all", tasks: [{ prompt: "x" }, { prompt: "y" }] });

@@ -140,9 +140,8 @@ test("a refused move changes nothing, neither events nor counters", async () => 
     }),
     "one without failed tasks that is retried": batchMoves.restartBatch(b, {
       statuses: ["failed"],
-      isDryRun: false,
+      isDryRun: null,
       payer: 1,
-      onlyAfterDryRun: false,
       trace: null,
       now,
       steadyNow: now,

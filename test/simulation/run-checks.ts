@@ -67,19 +67,20 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
             WHERE b.id = ? AND t.status = 'pending'`,
       args: [batch],
     });
-    // A batch may be started again, and a task that a client executed alone may be pending again, after the end of the
-    // batch and in the same commit. Only the counts show whether the tasks had ended before.
+    // After the end of the batch and in the same commit it may be started again, or be deleted and created again, and a
+    // task that a client executed alone may be pending again. Only the counts show whether the tasks had ended before.
     const counts = JSON.parse(row.data ?? "{}") as Record<string, number>;
     const of = (name: string) => counts[name] ?? 0;
     const uncounted = of("total") - of("completed") - of("failed") - of("cancelled");
     const next = await truth.execute({
-      sql: "SELECT 1 FROM events WHERE id > ? AND type = 'batch.started' AND batch = ? LIMIT 1",
+      sql: `SELECT 1 FROM events WHERE id > ? AND type IN ('batch.started', 'batch.created')
+            AND batch = ? LIMIT 1`,
       args: [row.id, batch],
     });
-    const isStartedAgain = next.rows.length > 0;
+    const isAnotherRun = next.rows.length > 0;
     const isAlone = ({ id }: { id: string }) => ledger.startsOf(id, null).alone > 0;
     const others = rowsOf<{ id: string }>(open).filter((task) => !isAlone(task)).length;
-    const missing = Math.max(uncounted, isStartedAgain ? 0 : others);
+    const missing = Math.max(uncounted, isAnotherRun ? 0 : others);
     if (missing > 0)
       complain(
         `batch ${batch} is reported as ${row.type} while ${missing} of its tasks have not ended`,
