@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { LogRecord } from "@logtape/logtape";
 
 import { readConfig } from "../../src/config.ts";
+import { checkJson } from "../../src/lib/json-limits.ts";
 import { toJsonLine, toPrettyLine } from "../../src/lib/log-format.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, until } from "../support/server.ts";
@@ -14,30 +15,45 @@ const JSON_TYPE = { "content-type": "application/json" };
 test("while a long body or line is read, other requests are answered", async () => {
   await using app = await startServer();
   // A parser that is called once takes longest for objects that all have different fields.
-  const odd = Array.from({ length: 50_000 }, (_, i) => `{"n${i}":[]}`).join();
-  const body = `{"prompt":"x","parameters":{"odd":[${odd}],"exact":1.0}}`;
+  const odd = Array.from({ length: 100_000 }, (_, i) => `{"n${i}":[]}`).join();
+  const body = `{"prompt":"x","parameters":{"more":[${odd}],"odd":[${odd}],"exact":1.0}}`;
   const lines = ['{"id":"before","prompt":"x"}', body, '{"id":"after","prompt":"x"}', "[1]"];
   writeFileSync(join(app.filesDir, "odd.jsonl"), `${lines.slice(0, 3).join("\n")}\n`);
   writeFileSync(join(app.filesDir, "wrong.jsonl"), `${lines.join("\n")}\n`);
-  let answers = 0;
-  const reading = new AbortController();
-  async function ask(): Promise<void> {
-    while (!reading.signal.aborted) {
+  const startedAt = performance.now();
+  checkJson(body);
+  const atOnceMs = performance.now() - startedAt;
+
+  /** The longest that another request waits for its answer meanwhile. */
+  async function longestWait(reading: Promise<unknown>): Promise<number> {
+    const end = new AbortController();
+    const ended = Promise.allSettled([reading]).then(() => end.abort());
+    let longestMs = 0;
+    while (!end.signal.aborted) {
+      const askedAt = performance.now();
       expect((await app.get(`${app.url}/healthz`)).status).toBe(200);
-      answers++;
+      longestMs = Math.max(longestMs, performance.now() - askedAt);
     }
+    await ended;
+    return longestMs;
   }
-  const asking = ask();
-  expect((await app.post("/tasks", body.replace("{", '{"id":"t",'), JSON_TYPE)).status).toBe(201);
-  const before = answers;
-  const created = await app.post("/batches", { id: "b", inputFile: "odd.jsonl" });
-  expect([created.status, created.body.data.taskCount]).toEqual([201, 3]);
-  reading.abort();
-  await asking;
-  expect(Math.min(before, answers - before)).toBeGreaterThan(5);
-  const { text } = await app.get("/tasks/t");
-  expect(text).toContain('{"n49999":[]}],"exact":1.0}');
-  const { tasks } = (await app.get("/tasks?batchId=b&sort=createdAt&order=asc")).body.data;
+
+  // A busy machine makes single waits longer, but not all.
+  let [bodyMs, fileMs] = [Infinity, Infinity];
+  for (let i = 0; Math.max(bodyMs, fileMs) > atOnceMs / 2 && i < 5; i++) {
+    const task = app.post("/tasks", body.replace("{", `{"id":"t${i}",`), JSON_TYPE);
+    bodyMs = Math.min(bodyMs, await longestWait(task));
+    expect((await task).status).toBe(201);
+    const inputFile = i === 0 ? "odd.jsonl" : "wrong.jsonl";
+    const batch = app.post("/batches", { id: `b${i}`, inputFile });
+    fileMs = Math.min(fileMs, await longestWait(batch));
+    const { status, body: answer } = await batch;
+    if (i === 0) expect([status, answer.data.taskCount]).toEqual([201, 3]);
+  }
+  expect(Math.max(bodyMs, fileMs)).toBeLessThan(atOnceMs / 2);
+  const { text } = await app.get("/tasks/t0");
+  expect(text).toContain('{"n99999":[]}],"exact":1.0}');
+  const { tasks } = (await app.get("/tasks?batchId=b0&sort=createdAt&order=asc")).body.data;
   expect([tasks[0].id, tasks[2].id]).toEqual(["before", "after"]);
   const wrong = await app.post("/batches", { id: "wrong", inputFile: "wrong.jsonl" });
   expect(JSON.stringify(wrong.body.error)).toContain('"row":4');
