@@ -47,9 +47,9 @@ test("hashing 50,000 rows lets other work have its turn", async () => {
     prompt: `p${i}`,
     metadata: { b: i, a: [i] },
   }));
-  const { result: hash, turns } = await turnsDuring(() =>
-    canonicalHash(clock, ["batch", { tasks, id: "b" }]),
+  const { result: hash, turns } = await turnsDuring((slow) =>
+    canonicalHash(slow, ["batch", { tasks, id: "b" }]),
   );
-  expect(turns).toBeGreaterThan(3);
+  expect(turns).toBeGreaterThan(1000);
   expect(hash).toBe(sha256Hex(canonicalJson(["batch", { id: "b", tasks }])));
 });

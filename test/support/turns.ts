@@ -1,18 +1,20 @@
-/** Counts how often other work has its turn while `work` goes on. */
+import type { Clock } from "../../src/lib/clock.ts";
+
+/**
+ * Counts how often other work has its turn while `work` goes on. On the clock that it gets, a millisecond passes from one
+ * look to the next, so that the count is the same on every machine.
+ */
 export async function turnsDuring<T>(
-  work: () => Promise<T>,
+  work: (clock: Pick<Clock, "monotonic" | "setImmediate">) => Promise<T>,
 ): Promise<{ result: T; turns: number }> {
   let turns = 0;
-  let isOver = false;
-  const count = () => {
-    turns++;
-    if (!isOver) setImmediate(count);
-  };
-  setImmediate(count);
-  try {
-    const result = await work();
-    return { result, turns };
-  } finally {
-    isOver = true;
-  }
+  let now = 0;
+  const result = await work({
+    monotonic: () => now++,
+    setImmediate(callback) {
+      turns++;
+      setImmediate(callback);
+    },
+  });
+  return { result, turns };
 }
