@@ -132,8 +132,10 @@ export function createReuse({
 
   return {
     /** Decides what happens to a run that was just claimed: a call, a wait for another call, or an end at once. */
-    begin(run: ClaimedRun): "call" | "wait" | Reused {
-      const key = run.row.cacheKey;
+    begin(run: ClaimedRun): "call" | "wait" | Reused | PutBack {
+      const { cacheKey: key, answer, answerBytes } = run.row;
+      // The stored answer was deleted before it was read. Because of it, the claim has reserved nothing for a call.
+      if (answer === null && answerBytes !== null) return { kind: "putBack", run };
       const group = key === null ? undefined : groups.get(key);
       const known = storedFor(run.row) ?? group?.answer;
       if (known) return isEnough(known, run) ? give(run, known) : "call";

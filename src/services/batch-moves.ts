@@ -134,11 +134,12 @@ export async function pauseBatch(
   reason: PauseReason,
   { abort }: { abort: boolean },
 ): Promise<Batch> {
-  const batch = await getBatch(ctx, id);
-  const paused = await moved(ctx, moves.pauseBatch(batch.seq, reason, ctx.clock.now()));
+  const { batch, row } = await movedById(ctx, id, ({ seq }) =>
+    moves.pauseBatch(seq, reason, ctx.clock.now()),
+  );
   if (abort) await abortCalls(ctx, batch.seq);
   const now = await getBatch(ctx, id);
-  if (!paused && now.status !== "paused") throw notRunning(now);
+  if (!row && now.status !== "paused") throw notRunning(now);
   return now;
 }
 
@@ -150,11 +151,11 @@ async function abortCalls(ctx: Context, seq: number): Promise<void> {
 
 /** Resumes a paused batch. Resuming a running batch changes nothing. */
 export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
-  const batch = await getBatch(ctx, id);
-  if (!batch.isDryRun) await requireMoney(ctx, batch);
-  const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.clock.now()));
+  const paused = await getBatch(ctx, id);
+  if (!paused.isDryRun) await requireMoney(ctx, paused);
+  const { row } = await movedById(ctx, id, (batch) => moves.resumeBatch(batch, ctx.clock.now()));
   const now = await getBatch(ctx, id);
-  if (!resumed && now.status !== "running") throw notRunning(now);
+  if (!row && now.status !== "running") throw notRunning(now);
   return now;
 }
 
@@ -182,11 +183,10 @@ function notRunning({ id, status }: Batch): AppError {
 
 /** Cancels a batch: calls in flight are aborted, unfinished tasks become `cancelled`, results stay. */
 export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
-  const batch = await getBatch(ctx, id);
-  if (!(await moved(ctx, moves.cancelBatch(batch, ctx.clock.now())))) {
-    const { status } = await getBatch(ctx, id);
-    throw new AppError("BATCH_FINISHED", `Batch ${id} is already ${status}`);
-  }
+  const { batch, row } = await movedById(ctx, id, (batch) =>
+    moves.cancelBatch(batch, ctx.clock.now()),
+  );
+  if (!row) throw new AppError("BATCH_FINISHED", `Batch ${id} is already ${batch.status}`);
   await sweepForAWhile(ctx, batch.seq);
   return getBatch(ctx, id);
 }
@@ -206,14 +206,22 @@ export async function expireBatches(ctx: Context): Promise<void> {
   }
 }
 
+/** How often a batch is cancelled and deleted if others start it in between. */
+const MOST_TRIES = 5;
+
 /**
  * Deletes a batch with its tasks and results. A running batch is deleted only with `force`, which cancels it first.
  */
 export async function deleteBatch(ctx: Context, id: string, force: boolean): Promise<void> {
-  const batch = await getBatch(ctx, id);
-  if (force) await cancelIfRunning(ctx, batch);
-  if (await dropBatch(ctx, batch)) return;
-  await getBatch(ctx, id);
+  let batch = await getBatch(ctx, id);
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    if (force) await cancelIfRunning(ctx, batch);
+    if (await dropBatch(ctx, batch)) return;
+    // With force it was started again meanwhile; without, it may have got its tasks.
+    const now = await getBatch(ctx, id);
+    if (now.seq === batch.seq && !force) break;
+    batch = now;
+  }
   throw new AppError(
     "BATCH_RUNNING",
     `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
@@ -244,9 +252,22 @@ export async function updateBatch(
   id: string,
   change: moves.BatchChange,
 ): Promise<Batch> {
-  const batch = await getBatch(ctx, id);
-  await moved(ctx, moves.updateBatch(batch, change, ctx.clock.now()));
+  await movedById(ctx, id, (batch) => moves.updateBatch(batch, change, ctx.clock.now()));
   return getBatch(ctx, id);
+}
+
+/**
+ * Makes a move of the batch with an id. A batch that waited for its tasks gets another row with them: if that happened
+ * since it was read, the move is made for that row. Returns the batch, and the row of the move if that was allowed.
+ */
+async function movedById(ctx: Context, id: string, move: (batch: Batch) => moves.Move) {
+  for (let batch = await getBatch(ctx, id); ;) {
+    const row = await moved(ctx, move(batch));
+    if (row) return { batch, row };
+    const now = await getBatch(ctx, id);
+    if (now.seq === batch.seq) return { batch: now, row: undefined };
+    batch = now;
+  }
 }
 
 /** Makes a move. Returns the batch, or `undefined` if the move was not allowed. */

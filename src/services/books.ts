@@ -4,7 +4,13 @@ import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { createLoop } from "../lib/loop.ts";
-import { type Difference, finishBatches, repairCounter, seqsOf } from "../store/counters.ts";
+import {
+  byNumber,
+  type Difference,
+  finishBatches,
+  repairCounter,
+  seqsOf,
+} from "../store/counters.ts";
 import { giveUpLease, holdsLease, renewLease, takeLease } from "../store/leases.ts";
 import { readRows } from "../store/rows.ts";
 import { repairSum, WRONG_SUMS, type WrongSum } from "../store/sums.ts";
@@ -96,7 +102,7 @@ async function repair(ctx: Part, { counters, sums }: Books, isAlone: Which): Pro
   const ids = [...new Set(counters.map(({ batchId }) => batchId))];
   for (let i = 0; i < ids.length; i += AT_ONCE) {
     const rows = await readRows(ctx.client, seqsOf(ids.slice(i, i + AT_ONCE)));
-    const seqs = JSON.stringify(rows.map(({ seq }) => seq));
-    await ctx.writer.write({ finished: finishBatches(seqs, now) });
+    const batches = byNumber(rows.map(({ seq }) => seq));
+    await ctx.writer.write({ finished: finishBatches(batches, now) });
   }
 }

@@ -45,7 +45,7 @@ export async function deleteTasks(ctx: Context, tasks: OldTask[], when: Which): 
     const results = await Promise.all(
       tasks
         .slice(from, from + AT_ONCE)
-        .map(({ id, batch }) => ctx.writer.write(deleteTask(id, batch, now, when))),
+        .map(({ id }) => ctx.writer.write(deleteTask(id, now, when))),
     );
     gone += results.filter(({ deleted }) => deleted.rows.length > 0).length;
   }

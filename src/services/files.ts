@@ -17,6 +17,7 @@ import { listKeysBySeq } from "../store/api-keys.ts";
 import * as store from "../store/files.ts";
 import { beginUpload, endUpload, isUploading, loosen } from "../store/loose-files.ts";
 import { readRows } from "../store/rows.ts";
+import { ALWAYS } from "../store/which.ts";
 import { type Caller, endOfKey, keyEnded } from "./caller.ts";
 import { discardUpload } from "./loose-files.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
@@ -208,20 +209,20 @@ export async function openFile(
 
 /** Deletes an upload. Batches that were made from it keep their rows. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
-  const { deleted } = await ctx.writer.write({
-    loose: loosen(id),
-    deleted: store.deleteFile(id),
-  });
-  if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
-  ctx.signals.emit("files", undefined);
-  await discardUpload(ctx, { id, node: null });
+  if (!(await removeFile(ctx, id)))
+    throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
 }
 
-/** Deletes an upload unless another process was first. */
-export async function removeFile(ctx: Context, id: string): Promise<void> {
-  await deleteFile(ctx, id).catch((error: unknown) => {
-    if (!(error instanceof AppError) || error.code !== "FILE_NOT_FOUND") throw error;
+/** Deletes an upload if it is still there and `when` holds for its row. Returns whether it did. */
+export async function removeFile(ctx: Context, id: string, when = ALWAYS): Promise<boolean> {
+  const { deleted } = await ctx.writer.write({
+    loose: loosen(id, when),
+    deleted: store.deleteFile(id, when),
   });
+  if (deleted.changed === 0) return false;
+  ctx.signals.emit("files", undefined);
+  await discardUpload(ctx, { id, node: null });
+  return true;
 }
 
 /** How many files are removed at a time. */

@@ -32,14 +32,18 @@ export async function writeOutputs(ctx: Context, node: number): Promise<void> {
     if (!row) return;
     const batch = await getBatch(ctx, row.id);
     const error = await writeOutput(ctx, batch, next.rows[0]?.isAgain === 1);
-    await ctx.writer.write({ ended: endOutput(batch.seq, node, error, ctx.clock.now()) });
+    const { ended } = await ctx.writer.write({
+      ended: endOutput(batch.seq, node, error, ctx.clock.now()),
+    });
+    if (ended.changed === 0 && error === null)
+      await ctx.writer.write({ asked: askForOutput(batch.seq) });
     ctx.signals.emit("events", undefined);
   }
 }
 
 /**
  * Returns why the file could not be written, or `null`. `isAgain`: another process began to write it and was killed,
- * or is too slow to renew its lease; its partial file is removed.
+ * is too slow to renew its lease, or writes the results of an earlier run; its partial file is removed.
  */
 async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promise<string | null> {
   const outputFile = batch.outputFile ?? "";

@@ -2,7 +2,14 @@ import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { createStep } from "../lib/step.ts";
-import { type AgingTable, nextBatches, oldFiles, oldTasks, pruneWindow } from "../store/prune.ts";
+import {
+  type AgingTable,
+  IS_UNSCHEDULED,
+  nextBatches,
+  oldFiles,
+  oldTasks,
+  pruneWindow,
+} from "../store/prune.ts";
 import { readRows } from "../store/rows.ts";
 import type { Which } from "../store/which.ts";
 import { dropBatch } from "./batch-moves.ts";
@@ -124,8 +131,7 @@ async function pruneFiles(ctx: Context, keepMs: number): Promise<number> {
   let removed = 0;
   for (;;) {
     const page = await readRows(ctx.longReads.client, oldFiles(ctx.clock.now() - keepMs, PAGE));
-    for (const { id } of page) await removeFile(ctx, id);
-    removed += page.length;
+    for (const { id } of page) if (await removeFile(ctx, id, IS_UNSCHEDULED)) removed++;
     if (page.length < PAGE) return removed;
   }
 }

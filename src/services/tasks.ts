@@ -229,36 +229,42 @@ export async function executeTask(
 
 /** Cancels a task that has not finished; the call in flight, if there is one, is aborted. */
 export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRecord> {
-  const { task } = await getTask(ctx, id);
+  await getTask(ctx, id);
   const now = ctx.clock.now();
-  const trace = ctx.tracing.current();
-  const unit = moves.cancelTask(id, task.batch, trace, now);
+  const unit = moves.cancelTask(id, ctx.tracing.current(), now);
   const { cancelled, runs } = await ctx.writer.write(unit);
   const [row] = cancelled.rows;
+  // At once: the task may be executed again by the next commit, and its new call must not be aborted.
+  if (row) {
+    ctx.signals.emit("abandoned", { tasks: [row.seq] });
+    ctx.meters.add("tasks_total", 'status="cancelled"');
+    announceCancelled(ctx, runs.rows, now);
+    ctx.signals.emit("settled", { tasks: [row.seq] });
+    ctx.signals.emit("events", undefined);
+  }
   const after = await getTask(ctx, id);
   if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
-  ctx.meters.add("tasks_total", 'status="cancelled"');
-  announceCancelled(ctx, runs.rows, now);
-  ctx.signals.emit("abandoned", { tasks: [row.seq] });
-  ctx.signals.emit("settled", { tasks: [row.seq] });
-  ctx.signals.emit("events", undefined);
   return after;
 }
+
+/** How often a task is cancelled and deleted if others execute it in between. */
+const MOST_TRIES = 5;
 
 /**
  * Deletes a task and everything that belongs to it. A running task is deleted only with `force`, which cancels it
  * first.
  */
 export async function deleteTask(ctx: Context, id: string, force: boolean): Promise<void> {
-  const { task } = await getTask(ctx, id);
-  if (task.status === "running" && force) await cancelIfRunning(ctx, id);
-  const unit = moves.deleteTask(id, task.batch, ctx.clock.now());
-  const { deleted } = await ctx.writer.write(unit);
-  if (deleted.rows.length > 0) {
-    ctx.signals.emit("deleted", undefined);
-    return;
+  let { task } = await getTask(ctx, id);
+  for (let tries = force ? MOST_TRIES : 1; tries > 0; tries--) {
+    if (task.status === "running" && force) await cancelIfRunning(ctx, id);
+    const { deleted } = await ctx.writer.write(moves.deleteTask(id, ctx.clock.now()));
+    if (deleted.rows.length > 0) {
+      ctx.signals.emit("deleted", undefined);
+      return;
+    }
+    ({ task } = await getTask(ctx, id));
   }
-  await getTask(ctx, id);
   throw new AppError(
     "TASK_RUNNING",
     `Task ${id} is running; cancel it first, or delete it with ?force=true`,

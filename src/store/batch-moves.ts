@@ -4,7 +4,7 @@ import { type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { pauseSpent } from "./budgets.ts";
 import { failWaiting } from "./chains.ts";
-import { finishBatches } from "./counters.ts";
+import { byNumber, finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { moveSingles } from "./queue.ts";
 import { nextRun } from "./timeline.ts";
@@ -48,7 +48,7 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, now, steadyNow, now, payer, trace, ...which.args],
     },
-    finished: finishBatches(JSON.stringify([seq]), now),
+    finished: finishBatches(byNumber([seq]), now),
   };
 }
 
@@ -142,7 +142,7 @@ export function cancelBatch({ seq }: Pick<Named, "seq">, now: number, hasExpired
               AND (NOT ? OR deadline_at <= ?) RETURNING seq, run`,
       args: [now, hasExpired, now, now, seq, hasExpired, now],
     },
-    finished: finishBatches(JSON.stringify([seq]), now),
+    finished: finishBatches(byNumber([seq]), now),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { cancelWhere, type CancelUnit } from "./cancel.ts";
-import { countMove, finishBatches } from "./counters.ts";
+import { byNumber, countMove, finishBatches } from "./counters.ts";
 import { IS_TO_REVIVE } from "./generations.ts";
 
 const IS_UNSWEPT = `((status = 'cancelled' AND completed_at IS NULL) OR revive IS NOT NULL)`;
@@ -28,7 +28,7 @@ export function cancelChunk(batch: number, limit: number, now: number): CancelUn
       ORDER BY t.position LIMIT ?)`,
     args: [batch, limit],
   };
-  return cancelWhere(which, batch, null, now);
+  return cancelWhere(which, byNumber([batch]), null, now);
 }
 
 export type ReviveChunkUnit = {
@@ -66,6 +66,6 @@ export function reviveChunk(batch: number, limit: number, now: number): ReviveCh
               WHERE ${IS_TO_REVIVE})`,
       args: [batch],
     },
-    finished: finishBatches(JSON.stringify([batch]), now),
+    finished: finishBatches(byNumber([batch]), now),
   };
 }

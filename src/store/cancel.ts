@@ -20,12 +20,12 @@ export type CancelUnit = EndQueuedUnit & {
 };
 
 /**
- * Cancels the tasks of a batch that meet a condition on `tasks`. The condition must qualify its columns, and hold
- * only for pending and running tasks. Events carry the trace of the run, else the given one, else the batch's.
+ * Cancels the tasks of a batch (`byNumber`, `batchOfTask`) that meet a condition on `tasks`. The condition must qualify
+ * its columns, and hold only for pending and running tasks. Events carry the trace of the run, else the given one, else the batch's.
  */
 export function cancelWhere(
   which: Which,
-  batch: number,
+  batch: Which,
   trace: string | null,
   now: number,
 ): CancelUnit {
@@ -45,7 +45,7 @@ export function cancelWhere(
             WHERE ${which.where} RETURNING seq`,
       args: [now, now, ...which.args],
     },
-    finished: finishBatches(JSON.stringify([batch]), now),
+    finished: finishBatches(batch, now),
   };
 }
 

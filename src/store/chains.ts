@@ -1,7 +1,7 @@
 import type { Statement, Unit } from "../db/unit.ts";
 import type { ChainError } from "../domain/chain.ts";
 import { pauseSpent } from "./budgets.ts";
-import { finishBatches } from "./counters.ts";
+import { byNumber, finishBatches } from "./counters.ts";
 import { insertEvent } from "./events.ts";
 import { nextRun } from "./timeline.ts";
 import { both, hasRow, type Which } from "./which.ts";
@@ -175,7 +175,7 @@ export function startMade(
             WHERE ${which.where}`,
       args: [now, steadyNow, now, ...which.args],
     },
-    finished: finishBatches(JSON.stringify([seq]), now),
+    finished: finishBatches(byNumber([seq]), now),
     spent: pauseSpent([seq], [], now),
   };
 }

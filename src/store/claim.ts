@@ -70,6 +70,8 @@ export type Claimed = {
   cacheKey: string | null;
   /** The stored answer to an identical request, if there is one, and where it came from. */
   answer: string | null;
+  /** Its length. Without `answer`, it was deleted before it was read. */
+  answerBytes: number | null;
   /** The execution that it is from. */
   answerTask: number | null;
   answerRun: number | null;
@@ -84,7 +86,6 @@ export type Claimed = {
 export type ClaimedRow = Omit<Claimed, "body"> & {
   body: string | null;
   bodyBytes: number;
-  answerBytes: number | null;
   repairBytes: number | null;
 };
 

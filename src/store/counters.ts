@@ -33,13 +33,23 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
   };
 }
 
+/** True for the batches with these row numbers. */
+export function byNumber(seqs: readonly number[]): Which {
+  return { where: "seq IN (SELECT value FROM json_each(?))", args: [JSON.stringify(seqs)] };
+}
+
+/** True for the batch of a task, which may have moved to another one since it was read. */
+export function batchOfTask(id: string): Which {
+  return { where: "seq = (SELECT batch FROM tasks WHERE id = ?)", args: [id] };
+}
+
 /**
- * Ends the batches in a JSON array of row numbers that have no more tasks to run. A cancelled batch ends when the
- * last of its tasks is cancelled.
+ * Ends those of some batches (`byNumber`, `batchOfTask`) that have no more tasks to run. A cancelled batch ends when
+ * the last of its tasks is cancelled.
  */
-export function finishBatches(seqs: string, now: number): Statement[] {
+export function finishBatches({ where, args }: Which, now: number): Statement[] {
   // The plus keeps SQLite from the index by status, through which it would read all batches that run.
-  const isDone = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
+  const isDone = `${where} AND seq <> ${SINGLE_TASKS}
     AND (+status IN ('running', 'paused') OR (+status = 'cancelled' AND completed_at IS NULL))
     AND completed + failed + cancelled >= total AND revive IS NULL`;
   // If all rows were skipped, the batch is completed.
@@ -54,13 +64,13 @@ export function finishBatches(seqs: string, now: number): Statement[] {
                      'cancelled', cancelled, 'skipped', skipped, 'costUsd', ${COST}),
                      iif(expired_at IS NULL, '{}', '{"expired":true}')), trace
             FROM batches WHERE ${isDone}`,
-      args: [now, seqs],
+      args: [now, ...args],
     },
     {
       sql: `UPDATE batches SET status = ${status}, completed_at = ?, updated_at = ?, pause_reason = NULL,
               output_status = CASE WHEN output_file IS NOT NULL THEN 'pending' END
             WHERE ${isDone}`,
-      args: [now, now, seqs],
+      args: [now, now, ...args],
     },
   ];
 }

@@ -17,8 +17,9 @@ export function insertFile(file: NewFile, when: Which): Statement {
   return insertWhere(files, file, toSql(when));
 }
 
-export function deleteFile(id: string): Statement {
-  return toStatement(build.delete(files).where(eq(files.id, id)));
+/** Deletes the row of a file, if a condition on `files` holds. */
+export function deleteFile(id: string, when: Which): Statement {
+  return toStatement(build.delete(files).where(and(eq(files.id, id), toSql(when))));
 }
 
 /** Finds a file that has not expired. An expired one may still be stored until the next sweep. */

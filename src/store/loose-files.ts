@@ -24,11 +24,14 @@ export function endUpload(id: string, node: number): Statement {
   return { sql: "DELETE FROM loose_files WHERE id = ? AND node = ?", args: [id, node] };
 }
 
-/** Records that the bytes of a file, if there is one, are to be removed. Its row is deleted in the same commit. */
-export function loosen(id: string): Statement {
+/**
+ * Records that the bytes of a file, if there is one and `when` holds for its row, are to be removed. The row is deleted
+ * in the same commit, under the same condition.
+ */
+export function loosen(id: string, when: Which): Statement {
   return {
-    sql: "INSERT INTO loose_files (id, node) SELECT id, NULL FROM files WHERE id = ? ON CONFLICT DO NOTHING",
-    args: [id],
+    sql: `INSERT INTO loose_files (id, node) SELECT id, NULL FROM files WHERE id = ? AND ${when.where} ON CONFLICT DO NOTHING`,
+    args: [id, ...when.args],
   };
 }
 

@@ -7,9 +7,12 @@ const NEXT = `FROM batches
          OR output_owner NOT IN (SELECT seq FROM nodes))
   LIMIT 1`;
 
-/** The output file to write next, if there is one, and whether another node had begun to write it. */
+/**
+ * The output file to write next, if there is one, and whether another node has begun to write it, maybe for an earlier
+ * run of the batch.
+ */
 export function findOutput(node: number): Statement<{ isAgain: number }> {
-  return { sql: `SELECT output_status = 'writing' AS isAgain ${NEXT}`, args: [node] };
+  return { sql: `SELECT output_owner IS NOT NULL AS isAgain ${NEXT}`, args: [node] };
 }
 
 /** Takes ownership of the output file of an ended batch, so that no other process writes it while the node lives. */
@@ -30,7 +33,10 @@ export function endOutput(seq: number, node: number, error: string | null, now: 
   };
 }
 
-/** Requests that the output file of an ended batch is written again. */
+/**
+ * Requests that the output file of an ended batch is written again: by a client, or by a process that has written it too
+ * late, maybe over a newer one.
+ */
 export function askForOutput(seq: number): Statement<{ seq: number }> {
   return {
     sql: `UPDATE batches SET output_status = 'pending', output_error = NULL

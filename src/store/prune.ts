@@ -1,4 +1,5 @@
 import type { Statement } from "../db/unit.ts";
+import type { Which } from "./which.ts";
 
 /** A table whose old rows are deleted. */
 type Aging = {
@@ -112,11 +113,17 @@ export function nextBatches(after: number, limit: number): Statement<OldBatch> {
   };
 }
 
-/** The next uploads after one that are older and that no schedule reads. */
+/** True for an upload that no schedule reads. */
+export const IS_UNSCHEDULED: Which = {
+  where: "files.id NOT IN (SELECT input_file FROM schedules)",
+  args: [],
+};
+
+/** The oldest uploads that were created before a time and that no schedule reads. */
 export function oldFiles(before: number, limit: number): Statement<{ id: string }> {
   return {
-    sql: `SELECT id FROM files WHERE created_at < ?
-            AND id NOT IN (SELECT input_file FROM schedules) ORDER BY created_at, seq LIMIT ?`,
+    sql: `SELECT id FROM files WHERE created_at < ? AND ${IS_UNSCHEDULED.where}
+          ORDER BY created_at, seq LIMIT ?`,
     args: [before, limit],
   };
 }

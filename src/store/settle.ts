@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
-import { COST, finishBatches } from "./counters.ts";
+import { byNumber, COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
@@ -138,7 +138,7 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
       args: ended,
     },
-    ...finishBatches(JSON.stringify(batches), now),
+    ...finishBatches(byNumber(batches), now),
   ];
 }
 

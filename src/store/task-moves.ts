@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cancelWhere, type CancelUnit } from "./cancel.ts";
-import { countMove, finishBatches } from "./counters.ts";
+import { batchOfTask, countMove, finishBatches } from "./counters.ts";
 import { laneOfTask } from "./flex.ts";
 import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
 import { ALWAYS, both, type Which } from "./which.ts";
@@ -157,17 +157,12 @@ export function changeTask(change: TaskChange): ChangeUnit {
  * Cancels a pending or running task; `cancelled` has a row if it did. Its queue row goes with it, so
  * that a late answer finds nothing.
  */
-export function cancelTask(
-  id: string,
-  batchSeq: number,
-  trace: string | null,
-  now: number,
-): CancelUnit {
+export function cancelTask(id: string, trace: string | null, now: number): CancelUnit {
   const which = {
     where: `tasks.id = ? AND tasks.status = 'pending' AND ${IS_THERE}`,
     args: [id],
   };
-  return cancelWhere(which, batchSeq, trace, now);
+  return cancelWhere(which, batchOfTask(id), trace, now);
 }
 
 export type DeleteUnit = {
@@ -180,12 +175,7 @@ export type DeleteUnit = {
 /**
  * Deletes a task with all that belongs to it, unless it is running, and if `when` holds. `deleted` has a row if it did.
  */
-export function deleteTask(
-  id: string,
-  batchSeq: number,
-  now: number,
-  when: Which = ALWAYS,
-): DeleteUnit {
+export function deleteTask(id: string, now: number, when: Which = ALWAYS): DeleteUnit {
   const atRest = { where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING}`, args: [id] };
   const which = both(atRest, when);
   const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
@@ -195,7 +185,7 @@ export function deleteTask(
       sql: `DELETE FROM ${table} WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
       args: which.args,
     })),
-    finished: finishBatches(JSON.stringify([batchSeq]), now),
+    finished: finishBatches(batchOfTask(id), now),
     deleted: { sql: `DELETE FROM tasks WHERE ${which.where} RETURNING seq`, args: which.args },
   };
 }

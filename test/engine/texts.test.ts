@@ -79,6 +79,21 @@ describe("while a text is read in pieces", () => {
     expect(await world.again()).toEqual([long("x 2, "), false]);
   });
 
+  test("and it is that of a model without a price, nothing is sent under a cap", async () => {
+    await using world = await startWithAnswer();
+    const { app, provider } = world;
+    const request = { prompt: "own", model: "our-own", cache: true };
+    await app.post("/tasks?execute=true", { id: "own", ...request });
+    await app.ended("own");
+    betweenPieces(app, "e.response", () => app.del("/tasks/own"));
+    await app.post("/batches", { id: "b", tasks: [request], config: { maxCostUsd: 1 } });
+    await app.post("/batches/b/execute");
+    await until(async () => (await app.get("/batches/b")).body.data.status !== "running");
+    const { status, pauseReason } = (await app.get("/batches/b")).body.data;
+    expect([status, pauseReason?.code]).toEqual(["paused", "price_unknown"]);
+    expect(provider.counts.get("own")).toBe(1);
+  });
+
   test("and another answer takes its place, it stays the one that was found", async () => {
     await using world = await startWithAnswer();
     const { app } = world;

@@ -118,7 +118,7 @@ test("a refused move changes nothing, neither events nor counters", async () => 
     "a task whose id is taken": insertTask({ ...task, batchId: "new" }),
     "a task whose key is used": insertTask({ ...task, id: "n", batchId: "new", idempotency: used }),
     "a task for a batch that has begun": insertTask({ ...task, id: "n", batchId: "b" }),
-    "a cancelled task that is cancelled": cancelTask("t", b.seq, null, now),
+    "a cancelled task that is cancelled": cancelTask("t", null, now),
     "a task that is not there": executeTask("n", options),
     "a task that was changed since": changeTask({
       ...task,
@@ -130,7 +130,7 @@ test("a refused move changes nothing, neither events nor counters", async () => 
       settings: { ...settings, priority: 2 },
       isOther: true,
     }),
-    "a deleted task": deleteTask("n", b.seq, now),
+    "a deleted task": deleteTask("n", now),
     "a batch that has ended and is started": batchMoves.startBatch(b, {
       isDryRun: false,
       payer: 1,
@@ -202,8 +202,8 @@ test("a task that waits when its batch is deleted does not run", async () => {
     writer.write(executeTask("early", options)),
     writer.write(batchMoves.dropBatch(named, "~gone", 1)),
     writer.write(executeTask("late", options)),
-    writer.write(cancelTask("late", named.seq, null, now)),
-    writer.write(deleteTask("late", named.seq, now)),
+    writer.write(cancelTask("late", null, now)),
+    writer.write(deleteTask("late", now)),
   ]);
 
   expect(results[0].queued.rows).toHaveLength(1);
