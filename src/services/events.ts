@@ -33,11 +33,13 @@ export async function watchSubject(
   start: Start,
   reader: StreamReader,
 ): Promise<Body | undefined> {
+  // Read first, so that the stream has the subject's end if it ends before the stream is open.
+  const from = start === "now" ? (await findLogBounds(ctx.client)).last : start;
   const { seq, createdAt, isOver } = await findSubject(ctx, kind, id);
+  if (isOver && start === "now") return undefined;
   const filter: StreamFilter = { [kind]: id, types, subject: { kind, seq } };
-  if (start === "now" && !isOver) return hub.open(filter, undefined, reader);
-  const after = typeof start === "number" ? start : await findIdBefore(ctx.reads.client, createdAt);
-  if (isOver && (start === "now" || !(await isAnythingLeft(ctx, filter, after)))) return undefined;
+  const after = from ?? (await findIdBefore(ctx.reads.client, createdAt));
+  if (isOver && !(await isAnythingLeft(ctx, filter, after))) return undefined;
   return hub.open(filter, after, reader, isOver);
 }
 

@@ -38,14 +38,15 @@ export function createKeyWatch({
   });
 
   async function endThoseOver(): Promise<More | void> {
-    if (watched.size === 0) return;
-    const keys = await listKeysBySeq(db, [
-      ...new Set([...watched.values()].map(({ caller }) => caller.key)),
-    ]);
+    // Those that come while the keys are read are judged by the next look.
+    const holders = [...watched];
+    if (holders.length === 0) return;
+    const keys = await listKeysBySeq(db, [...new Set(holders.map(([, { caller }]) => caller.key))]);
     const bySeq = new Map(keys.map((key) => [key.seq, key]));
     const now = clock.now();
     let next = now + LOOK_EVERY_MS;
-    for (const [handle, { caller, onEnd }] of watched) {
+    for (const [handle, { caller, onEnd }] of holders) {
+      if (!watched.has(handle)) continue;
       const key = bySeq.get(caller.key);
       const end = key ? endOfKey(key, caller.secretHash) : 0;
       if (end > now) {

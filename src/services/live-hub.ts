@@ -111,6 +111,8 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
   }
 
   function publish(next: LiveState): void {
+    // The last viewer may have left while it was read; the next one gets a new state.
+    if (viewers.size === 0) return;
     const { at: _before, ...before } = state ?? { at: "" };
     const { at, ...after } = next;
     const patch = mergePatch(before, after);

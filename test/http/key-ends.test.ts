@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
+import type { InStatement } from "@libsql/client";
+
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider, hang } from "../support/provider.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
@@ -39,6 +41,29 @@ describe("a key that ends", () => {
     const stream = await follow(app.url, `/events?access_token=${token}`, { key: "" });
     await app.del(`/api-keys/${id}`);
     await stream.ended();
+  });
+
+  test("does not end the stream of another, opened while the keys are being read", async () => {
+    await using app = await startServer();
+    const [one, other] = [await givenKey(app), await givenKey(app)];
+    await using stream = await follow(app.url, "/events", { key: one.key });
+    const opened = Promise.withResolvers<Awaited<ReturnType<typeof follow>>>();
+    const { client: database, signals } = app.ctx;
+    const execute = database.execute.bind(database);
+    const through: typeof execute = async (statement: InStatement) => {
+      const result = await execute(statement);
+      const sql = typeof statement === "string" ? statement : statement.sql;
+      if (!sql.includes('"api_keys"."seq" in')) return result;
+      database.execute = execute;
+      opened.resolve(await follow(app.url, "/events", { key: other.key }));
+      return result;
+    };
+    database.execute = through;
+    signals.emit("keys", { key: null });
+    await using late = await opened.promise;
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await late.until("task.created");
+    expect([stream.isOver(), late.isOver()]).toEqual([false, false]);
   });
 
   test("by expiry ends its streams at the time of expiry", async () => {

@@ -8,6 +8,7 @@ import { pruneHistory } from "../../src/services/retention.ts";
 import { beforeWrite } from "../support/interleave.ts";
 import { chatAnswer, gate, startProvider } from "../support/provider.ts";
 import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
+import { follow } from "../support/sse.ts";
 
 /*
  * Requests that others overtake: something changes after a request has read what it decides by, and before it writes.
@@ -184,4 +185,32 @@ test("an output file that was written too late, maybe over a newer one, is writt
     async () => (await app.get("/batches/b")).body.data.output.status === "written" || undefined,
   );
   expect(await Bun.file(join(app.filesDir, "out.csv")).text()).toContain("prompt");
+});
+
+test("the stream of a task that ends after the request has read it reports the end", async () => {
+  const { opened, open } = gate();
+  await using provider = await startProvider(async (request) => {
+    await opened;
+    return chatAnswer(request);
+  });
+  await using app = await startServer(provider.env);
+  // Another stream, so that the log is being read.
+  await using other = await follow(app.url, "/events");
+  await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+  await until(() => provider.requests.length > 0 || undefined);
+  const { client } = app.ctx;
+  const execute = client.execute.bind(client);
+  const through: typeof execute = async (statement: InStatement) => {
+    const result = await execute(statement);
+    const sql = typeof statement === "string" ? statement : statement.sql;
+    if (!sql.includes("task_inputs")) return result;
+    client.execute = execute;
+    open();
+    await other.until("task.completed");
+    return result;
+  };
+  client.execute = through;
+  const stream = await follow(app.url, "/tasks/t/events?since=now");
+  await stream.until("task.completed");
+  await stream.ended();
 });
