@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Context } from "../../src/context.ts";
+import { discardBatchOf } from "../../src/services/discard-run.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { outcomes, startAt } from "../support/schedules.ts";
 import { until } from "../support/server.ts";
@@ -292,4 +294,21 @@ test("a run whose process died while it stored the rows starts again, without a 
     "SELECT count(*) AS n FROM batches WHERE status = 'ingesting'",
   );
   expect(rows[0]?.["n"]).toBe(0);
+});
+
+test("the batch of a cancelled run is not removed if another process has started it meanwhile", async () => {
+  await using app = await startAt(day("08:30:00"));
+  await app.post("/batches", { id: "batch-1", inputFile: "in.csv" });
+  const { writer } = app.ctx;
+  const write: typeof writer.write = async (unit, options) => {
+    if (!("singles" in unit)) return writer.write(unit, options);
+    await app.post("/batches/batch-1/execute");
+    await app.finished("batch-1");
+    return writer.write(unit, options);
+  };
+  const slow: Context = { ...app.ctx, writer: { ...writer, write } };
+
+  await discardBatchOf(slow, "run-1");
+
+  expect(await app.finished("batch-1")).toMatchObject({ status: "completed" });
 });
