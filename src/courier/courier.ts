@@ -257,7 +257,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     await meeting.join();
     try {
-      if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
+      const served = { endpoint, attempted: webhook };
+      if (await report(ctx, served, delivery, attempt, nextAt)) isStale = true;
       if (nextAt !== undefined) looks.expect(endpoint, nextAt);
     } catch (error) {
       looks.forget(endpoint);
