@@ -150,15 +150,21 @@ export function noteHealth({ seq, url }: Attempted, isHealthy: boolean, now: num
   );
 }
 
-/** Moves the cursors of endpoints in the event log forward. */
-export function moveCursors(seqs: number[], cursor: number): Statement {
+/**
+ * Moves the cursors of active endpoints in the event log forward, except of those whose types have changed: events that
+ * were passed over may be of the new ones.
+ */
+export function moveCursors(hooks: Pick<Webhook, "seq" | "events">[], cursor: number): Statement {
+  const planned = JSON.stringify(hooks.map(({ seq, events }) => [seq, JSON.stringify(events)]));
   return toStatement(
     build
       .update(webhooks)
       .set({ cursor })
       .where(
         and(
-          sql`${webhooks.seq} IN (SELECT value FROM json_each(${JSON.stringify(seqs)}))`,
+          sql`${webhooks.seq} IN (SELECT value ->> 0 FROM json_each(${planned}))`,
+          sql`(${webhooks.seq}, ${webhooks.events}) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${planned}))`,
+          eq(webhooks.isActive, true),
           lt(webhooks.cursor, cursor),
         ),
       ),
