@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Context } from "../../src/context.ts";
+import { startRun } from "../../src/scheduler/runs.ts";
 import { discardBatchOf } from "../../src/services/discard-run.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { outcomes, startAt } from "../support/schedules.ts";
-import { until } from "../support/server.ts";
+import { client, until } from "../support/server.ts";
 
 const POSTPONED = "SELECT seq FROM schedule_runs WHERE attempts > 0 AND owner IS NULL";
 const day = (time: string) => `2026-01-01T${time}Z`;
@@ -311,4 +312,49 @@ test("the batch of a cancelled run is not removed if another process has started
   await discardBatchOf(slow, "run-1");
 
   expect(await app.finished("batch-1")).toMatchObject({ status: "completed" });
+});
+
+describe("a run whose key has ended after its batch was started", () => {
+  /** A run whose process died before it recorded that it began the batch. */
+  async function startInterrupted() {
+    const app = await startAt(day("08:30:00"));
+    await app.stopScheduler();
+    const key = (await app.post("/api-keys", { name: "k" })).body.data;
+    const fields = { name: "s", inputFile: "in.csv", schedule: "@yearly" };
+    const made = await client(app.url, key.key).post("/scheduled-tasks", fields);
+    const id: string = made.body.data.id;
+    const run: string = (await app.post(`/scheduled-tasks/${id}/run`)).body.data.id;
+    const batch = run.replace("run-", "batch-");
+    await app.post("/batches", { id: batch, inputFile: "in.csv" });
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
+    return { app, id, run, batch, endKey: () => app.del(`/api-keys/${key.id}`) };
+  }
+
+  test("completes with that batch", async () => {
+    const { app, id, batch, endKey } = await startInterrupted();
+    await using _app = app;
+    await app.post(`/batches/${batch}/execute`);
+    await endKey();
+
+    await app.startScheduler();
+
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", batchId: batch }]);
+  });
+
+  test("completes, also if another process starts it while this one finds the key ended", async () => {
+    const { app, id, run, batch, endKey } = await startInterrupted();
+    await using _app = app;
+    await endKey();
+    const { writer } = app.ctx;
+    const write: typeof writer.write = async (unit, options) => {
+      if ("ended" in unit) await app.post(`/batches/${batch}/execute`);
+      return writer.write(unit, options);
+    };
+
+    await startRun({ ...app.ctx, writer: { ...writer, write } }, run);
+
+    expect(await app.runs(id)).toMatchObject([{ status: "pending" }]);
+    await app.startScheduler();
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", batchId: batch }]);
+  });
 });
