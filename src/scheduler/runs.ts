@@ -38,11 +38,12 @@ const RETRY_MS = 1000;
 
 /**
  * Makes the batch of a run and starts it. It may be repeated after a crash at any point: the batch's id follows from
- * the run's, and an existing batch is neither made again nor started twice.
+ * the run's, and an existing batch is neither made again nor started twice. Nothing happens if the run has passed from
+ * this node to another, because this one stood still.
  */
-export async function startRun(ctx: Context, id: string): Promise<void> {
+export async function startRun(ctx: Context, id: string, node: number): Promise<void> {
   const found = await findRun(ctx.db, id);
-  if (!found || found.run.status !== "pending") return;
+  if (!found || found.run.status !== "pending" || found.run.owner !== node) return;
   const { run, schedule } = found;
   const outputFile = schedule.outputFile && nameOutput(schedule.outputFile, schedule, run);
   const { isDryRun } = run;
@@ -86,9 +87,10 @@ async function makeBatch(
   outputFile: string | null,
 ): Promise<Batch> {
   const id = batchIdOfRun(run.id);
-  // A process that died while it made the batch may have left rows with the same ids.
+  // A process that died while it made the batch may have left rows with the same ids. The draft of a node that has
+  // taken the run over since is newer than all that are found while this one owns the run.
   const draft = `${run.id}-`;
-  await discardDrafts(ctx, draft);
+  await discardDrafts(ctx, draft, hasRow("schedule_runs", isRunAsRead(run)));
   try {
     await createBatch(
       ctx,

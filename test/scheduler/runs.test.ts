@@ -5,6 +5,9 @@ import { join } from "node:path";
 import type { Context } from "../../src/context.ts";
 import { startRun } from "../../src/scheduler/runs.ts";
 import { discardBatchOf } from "../../src/services/discard-run.ts";
+import { discardDraft, removeLeftDrafts } from "../../src/services/drafts.ts";
+import { DRAFTS } from "../../src/store/left-drafts.ts";
+import { readRows } from "../../src/store/rows.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { outcomes, startAt } from "../support/schedules.ts";
 import { client, until } from "../support/server.ts";
@@ -261,9 +264,9 @@ test("a run that is started by two processes, one of them declared dead, has one
     await app.stopScheduler();
     const { body } = await app.post(`/scheduled-tasks/${id}/run`);
     await own(998);
-    const first = app.begin(body.data.id);
+    const first = startRun(app.ctx, body.data.id, 998);
     await own(999);
-    await Promise.all([first, app.begin(body.data.id)]);
+    await Promise.all([first, startRun(app.ctx, body.data.id, 999)]);
     app.clock.now += 10_000;
     await app.startScheduler();
     expect((await app.ended(id)).at(-1)).toMatchObject({
@@ -327,12 +330,13 @@ describe("a run whose key has ended after its batch was started", () => {
     const batch = run.replace("run-", "batch-");
     await app.post("/batches", { id: batch, inputFile: "in.csv" });
     await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
-    return { app, id, run, batch, endKey: () => app.del(`/api-keys/${key.id}`) };
+    const endKey = () => app.del(`/api-keys/${key.id}`);
+    return { ...app, id, run, batch, endKey };
   }
 
   test("completes with that batch", async () => {
-    const { app, id, batch, endKey } = await startInterrupted();
-    await using _app = app;
+    await using app = await startInterrupted();
+    const { id, batch, endKey } = app;
     await app.post(`/batches/${batch}/execute`);
     await endKey();
 
@@ -342,8 +346,8 @@ describe("a run whose key has ended after its batch was started", () => {
   });
 
   test("completes, also if another process starts it while this one finds the key ended", async () => {
-    const { app, id, run, batch, endKey } = await startInterrupted();
-    await using _app = app;
+    await using app = await startInterrupted();
+    const { id, run, batch, endKey } = app;
     await endKey();
     const { writer } = app.ctx;
     const write: typeof writer.write = async (unit, options) => {
@@ -351,10 +355,104 @@ describe("a run whose key has ended after its batch was started", () => {
       return writer.write(unit, options);
     };
 
-    await startRun({ ...app.ctx, writer: { ...writer, write } }, run);
+    await startRun({ ...app.ctx, writer: { ...writer, write } }, run, 999);
 
     expect(await app.runs(id)).toMatchObject([{ status: "pending" }]);
     await app.startScheduler();
     expect(await app.ended(id)).toMatchObject([{ status: "completed", batchId: batch }]);
+  });
+});
+
+describe("a process that stood still while it made the batch of a run", () => {
+  /** A run that node 999 has claimed. */
+  async function startClaimed() {
+    const app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@yearly" });
+    await app.stopScheduler();
+    const run: string = (await app.post(`/scheduled-tasks/${id}/run`)).body.data.id;
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
+    return { ...app, id, run };
+  }
+
+  /** A context whose process stands still when it has made a draft, while `meddle` is done. */
+  function standingStill(ctx: Context, meddle: (draft: string) => Promise<unknown>): Context {
+    const { writer } = ctx;
+    const write: typeof writer.write = async (unit, options) => {
+      const result = await writer.write(unit, options);
+      if (Object.keys(unit).join() === "draft")
+        for (const { id } of await readRows(ctx.client, DRAFTS)) await meddle(id);
+      return result;
+    };
+    return { ...ctx, writer: { ...writer, write } };
+  }
+
+  const addDraft = (ctx: Context, draft: string) =>
+    ctx.client.execute({
+      sql: `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)
+            VALUES (?, 'b', 'ingesting', '{}', 998, 1, 1)`,
+      args: [draft],
+    });
+  const draftsOf = async (ctx: Context) => (await readRows(ctx.client, DRAFTS)).map(({ id }) => id);
+
+  test("tries again if its draft was removed, and the run has not failed", async () => {
+    await using app = await startClaimed();
+    const { id, run } = app;
+    const other = { ...app.ctx, live: { ...app.ctx.live, node: 7 } };
+
+    await startRun(
+      standingStill(app.ctx, (draft) => discardDraft(other, draft)),
+      run,
+      999,
+    );
+
+    expect((await app.ctx.client.execute(POSTPONED)).rows).toHaveLength(1);
+    app.clock.now += 10_000;
+    await app.startScheduler();
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", counts: { total: 2 } }]);
+  });
+
+  test("does not remove its own draft, though nobody has touched it for long", async () => {
+    await using app = await startClaimed();
+    const { id, run } = app;
+    const shared: Context = { ...app.ctx, isExclusive: false };
+
+    await startRun(
+      standingStill(shared, () => removeLeftDrafts(shared, -1)),
+      run,
+      999,
+    );
+
+    expect(await app.runs(id)).toMatchObject([{ status: "running", counts: { total: 2 } }]);
+  });
+
+  test("leaves the draft of the node that has taken the run over before it read the run", async () => {
+    await using app = await startClaimed();
+    const draft = `~${app.run}-other`;
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 998");
+    await addDraft(app.ctx, draft);
+
+    await startRun(app.ctx, app.run, 999);
+
+    expect(await draftsOf(app.ctx)).toEqual([draft]);
+  });
+
+  test("leaves the draft of the node that has taken the run over before it looked for drafts", async () => {
+    await using app = await startClaimed();
+    const draft = `~${app.run}-other`;
+    const { client } = app.ctx;
+    async function execute(statement: { sql: string; args: [] }) {
+      if (statement.sql.includes("'ingesting'") && (await draftsOf(app.ctx)).length === 0) {
+        await client.execute("UPDATE schedule_runs SET owner = 998");
+        await addDraft(app.ctx, draft);
+      }
+      return client.execute(statement);
+    }
+    const late = new Proxy(client, {
+      get: (target, name) => (name === "execute" ? execute : Reflect.get(target, name)),
+    });
+
+    await startRun({ ...app.ctx, client: late }, app.run, 999);
+
+    expect(await draftsOf(app.ctx)).toEqual([draft]);
   });
 });
