@@ -139,7 +139,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     courtesy.begin();
     // Ended deliveries are written in the same commit as the new ones.
     meeting.end();
-    const isMore = await fanOut.advance(endpoints.all(), waiting, rows, courtesy.pause);
+    const advanced = await fanOut.advance(endpoints.all(), waiting, rows, courtesy.pause);
+    if (advanced.isOutdated) isStale = true;
     const { found, isUnread } = await lookAround(waiting, starts);
     turn++;
     const held = found.reduce((sum, { endpoint }) => sum + endpoint.inFlight.size, 0);
@@ -148,7 +149,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     let started = 0;
     for (const [candidates, count] of shareDeliveries(found, capacity, starts))
       started += await startSome(candidates, count);
-    const isCut = isMore || isUnread || started === starts;
+    const isCut = advanced.isMore || isStale || isUnread || started === starts;
     if (isCut) loop.nudge();
     isBusy = isCut || inFlight >= options.inAll;
     const next = Math.min(...found.map(({ nextAt }) => nextAt));
@@ -257,7 +258,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     await meeting.join();
     try {
-      if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
+      const served = { endpoint, attempted: webhook };
+      if (await report(ctx, served, delivery, attempt, nextAt)) isStale = true;
       if (nextAt !== undefined) looks.expect(endpoint, nextAt);
     } catch (error) {
       looks.forget(endpoint);

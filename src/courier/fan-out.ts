@@ -4,7 +4,7 @@ import { portionsOf } from "../lib/portions.ts";
 import { shownBatches, toDelivery, typesTakenBy } from "../services/deliveries.ts";
 import { insertDeliveries, type NewDelivery } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
-import { moveCursors, type Waiting } from "../store/webhooks.ts";
+import { moveCursors, type Waiting, type Webhook } from "../store/webhooks.ts";
 import { type Endpoint, isReady } from "./endpoints.ts";
 
 /** Events that are read at once. */
@@ -21,10 +21,15 @@ const LEAST_FRESH = 8;
 /** How often to store a cursor that only passed events of other types. Reading them again costs little. */
 const SAVE_EVERY_MS = 5000;
 
-/** Creates deliveries from the events in the log, starting at each endpoint's cursor. */
+/**
+ * Creates deliveries from the events in the log, starting at each endpoint's cursor. Another process may change the
+ * types of an endpoint meanwhile, so a cursor is stored only if its row still has the types that were planned with.
+ * Otherwise the same events are planned again; the deliveries that were made of them stay as they are.
+ */
 export function createFanOut(ctx: Context) {
-  const cursors = new Map<number, number>();
-  const typesOf = new WeakMap<Endpoint["webhook"], ReadonlySet<string>>();
+  /** How far each endpoint is with these types, also if the events since its stored cursor are all of others. */
+  const cursors = new Map<number, { at: number; types: string }>();
+  const typesOf = new WeakMap<Webhook, ReadonlySet<string>>();
   let savedAt = ctx.clock.monotonic();
 
   function typesFor({ webhook }: Endpoint): ReadonlySet<string> {
@@ -42,12 +47,12 @@ export function createFanOut(ctx: Context) {
     const places = Map.groupBy(moved, ({ webhook }) => cursorOf(webhook));
     if (moved.length > 0)
       await ctx.writer.write({
-        cursors: [...places].map(([cursor, group]) => moveCursors(group.map(seqOf), cursor)),
+        cursors: [...places].map(([cursor, group]) => moveCursors(group.map(webhookOf), cursor)),
       });
     for (const { webhook } of moved) webhook.cursor = cursorOf(webhook);
   }
 
-  const cursorOf = ({ seq, cursor }: Endpoint["webhook"]) => cursors.get(seq) ?? cursor;
+  const cursorOf = ({ seq, cursor }: Webhook) => cursors.get(seq)?.at ?? cursor;
 
   /** The cursors of endpoints that have room for more fresh deliveries, the furthest behind first. */
   function placesOf(
@@ -91,7 +96,7 @@ export function createFanOut(ctx: Context) {
       }
       last = event.id;
     }
-    return { rows, seqs: group.map(seqOf), last };
+    return { rows, hooks: group.map(webhookOf), last };
   }
 
   /** Plans about `most` rows for these cursors. */
@@ -107,7 +112,7 @@ export function createFanOut(ctx: Context) {
     for (const place of places) {
       const events = left > 0 ? await pages.after(place.cursor) : undefined;
       if (!events) return { planned, isMore: true };
-      const hooks = place.group.map(({ webhook }) => webhook);
+      const hooks = place.group.map(webhookOf);
       const shown = await shownBatches(ctx.client, hooks, events);
       const next = planAt(place, { events, shown }, left);
       if (next.last !== undefined) {
@@ -120,37 +125,50 @@ export function createFanOut(ctx: Context) {
     return { planned, isMore };
   }
 
-  async function carryOut(planned: Planned[]): Promise<NewDelivery[]> {
+  /** Returns the deliveries, and whether the row of an endpoint has changed since it was read. */
+  async function carryOut(planned: Planned[]) {
     const added = planned.flatMap(({ rows }) => rows);
     const moves = planned.filter(({ rows }) => rows.length > 0);
-    if (added.length > 0)
-      await ctx.writer.write({
+    let isOutdated = false;
+    if (added.length > 0) {
+      const { moved } = await ctx.writer.write({
         added: insertDeliveries(added),
-        moved: moves.map(({ seqs, last = 0 }) => moveCursors(seqs, last)),
+        moved: moves.map(({ hooks, last = 0 }) => moveCursors(hooks, last)),
       });
-    for (const { seqs, last = 0 } of planned) for (const seq of seqs) cursors.set(seq, last);
-    return added;
+      isOutdated = moved.changed < moves.reduce((sum, { hooks }) => sum + hooks.length, 0);
+    }
+    for (const { hooks, last = 0 } of planned)
+      for (const hook of hooks) cursors.set(hook.seq, { at: last, types: nameTypes(hook) });
+    return { added, isOutdated };
   }
 
   return {
-    /** Called when the endpoints were read again. Cursors only move forward, so the higher one counts. */
+    /**
+     * Called when the endpoints were read again. Cursors only move forward, so the higher one counts. With other types
+     * it is the stored one: what was passed over since may be of the new types.
+     */
     reset(endpoints: Endpoint[]): void {
       const before = new Map(cursors);
       cursors.clear();
-      for (const { webhook } of endpoints)
-        cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
+      for (const { webhook } of endpoints) {
+        const known = before.get(webhook.seq);
+        const types = nameTypes(webhook);
+        const passed = known?.types === types ? known.at : 0;
+        cursors.set(webhook.seq, { at: Math.max(passed, webhook.cursor), types });
+      }
     },
 
     /**
      * Makes about `most` deliveries for quick endpoints with room (`waiting`), and as many for others, so that quick
-     * ones do not wait for slow ones, in one commit. Counts them in `waiting`. Returns whether the log may have more.
+     * ones do not wait for slow ones, in one commit. Counts them in `waiting`. `isMore`: the log may have more events.
+     * `isOutdated`: the endpoints must be read again.
      */
     async advance(
       endpoints: Endpoint[],
       waiting: Map<number, Waiting>,
       most: number,
       pause: () => Promise<void>,
-    ): Promise<boolean> {
+    ): Promise<{ isMore: boolean; isOutdated: boolean }> {
       const now = ctx.clock.steady();
       const [quick = [], slow = []] = [true, false].map((wanted) =>
         endpoints.filter((endpoint) => isReady(endpoint, now) === wanted),
@@ -159,13 +177,14 @@ export function createFanOut(ctx: Context) {
         await plan(placesOf(quick, waiting, MOST_FRESH.quick, most), most, pause),
         await plan(placesOf(slow, waiting, MOST_FRESH.slow, most), most, pause),
       ];
-      for (const { webhook: seq } of await carryOut(plans.flatMap(({ planned }) => planned))) {
+      const { added, isOutdated } = await carryOut(plans.flatMap(({ planned }) => planned));
+      for (const { webhook: seq } of added) {
         const before = waiting.get(seq) ?? { seq, fresh: 0, replays: 0, dueAt: null };
         waiting.set(seq, { ...before, fresh: before.fresh + 1 });
       }
       await pause();
       if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
-      return plans.some(({ isMore }) => isMore);
+      return { isMore: plans.some(({ isMore }) => isMore), isOutdated };
     },
     save,
   };
@@ -195,6 +214,8 @@ function createPages({ client }: Context) {
 type Place = { cursor: number; group: Endpoint[]; room: number };
 
 /** Deliveries to be made for endpoints, whose cursor is then `last`. */
-type Planned = { rows: NewDelivery[]; seqs: number[]; last: number | undefined };
+type Planned = { rows: NewDelivery[]; hooks: Webhook[]; last: number | undefined };
 
-const seqOf = ({ webhook }: Endpoint) => webhook.seq;
+const webhookOf = ({ webhook }: Endpoint) => webhook;
+
+const nameTypes = ({ events }: Webhook) => JSON.stringify(events);

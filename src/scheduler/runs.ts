@@ -28,7 +28,7 @@ import {
   type ScheduleRun,
 } from "../store/schedule-runs.ts";
 import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
-import { both, hasRow } from "../store/which.ts";
+import { ALWAYS, both, hasRow, not, type Which } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -38,19 +38,19 @@ const RETRY_MS = 1000;
 
 /**
  * Makes the batch of a run and starts it. It may be repeated after a crash at any point: the batch's id follows from
- * the run's, and an existing batch is neither made again nor started twice.
+ * the run's, and an existing batch is neither made again nor started twice. Nothing happens if the run has passed from
+ * this node to another, because this one stood still.
  */
-export async function startRun(ctx: Context, id: string): Promise<void> {
+export async function startRun(ctx: Context, id: string, node: number): Promise<void> {
   const found = await findRun(ctx.db, id);
-  if (!found || found.run.status !== "pending") return;
+  if (!found || found.run.status !== "pending" || found.run.owner !== node) return;
   const { run, schedule } = found;
   const outputFile = schedule.outputFile && nameOutput(schedule.outputFile, schedule, run);
   const { isDryRun } = run;
   try {
-    const refusal = await whyKeyIsInvalid(ctx, schedule.apiKey, "created with");
-    if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
-    if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
-    const batch = await requireBatch(ctx, schedule, run, outputFile);
+    const existing = await findBatch(ctx.db, batchIdOfRun(run.id));
+    if (!existing || existing.status === "pending") await requirePayer(ctx, schedule, run);
+    const batch = existing ?? (await makeBatch(ctx, schedule, run, outputFile));
     // Another process that took the run over may have started it, and it may have ended, too.
     await startPending(ctx, batch, { isDryRun, payer: schedule.apiKey }, isWanted(run.id));
     const { begun } = await ctx.writer.write(
@@ -69,18 +69,28 @@ async function isStillWanted(ctx: Context, { id }: ScheduleRun): Promise<boolean
   return run?.status === "pending" && run.cancelReason === null;
 }
 
-async function requireBatch(
+/** Throws if the key must not pay for the run. A run whose batch was started has been paid for, at least in part. */
+async function requirePayer(
+  ctx: Context,
+  { apiKey }: Schedule,
+  { isDryRun }: ScheduleRun,
+): Promise<void> {
+  const refusal = await whyKeyIsInvalid(ctx, apiKey, "created with");
+  if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
+  if (!isDryRun) await requireBudget(ctx, apiKey);
+}
+
+async function makeBatch(
   ctx: Context,
   schedule: Schedule,
   run: ScheduleRun,
   outputFile: string | null,
 ): Promise<Batch> {
   const id = batchIdOfRun(run.id);
-  const existing = await findBatch(ctx.db, id);
-  if (existing) return existing;
-  // A process that died while it made the batch may have left rows with the same ids.
+  // A process that died while it made the batch may have left rows with the same ids. The draft of a node that has
+  // taken the run over since is newer than all that are found while this one owns the run.
   const draft = `${run.id}-`;
-  await discardDrafts(ctx, draft);
+  await discardDrafts(ctx, draft, hasRow("schedule_runs", isRunAsRead(run)));
   try {
     await createBatch(
       ctx,
@@ -120,12 +130,8 @@ async function afterFailedStart(
 ): Promise<void> {
   if (error instanceof AppError && error.code !== "SERVICE_UNAVAILABLE") {
     const { code, message, details } = error;
-    return finishRun(ctx, schedule, run, {
-      status: "failed",
-      reason: message,
-      error: { code, message, ...(Object.keys(details).length > 0 ? { details } : {}) },
-      batch: null,
-    });
+    const why = { code, message, ...(Object.keys(details).length > 0 ? { details } : {}) };
+    return failStart(ctx, schedule, run, why);
   }
   logError(log, "Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
@@ -134,12 +140,7 @@ async function afterFailedStart(
     return;
   }
   const message = "It could not be started; the log says why";
-  await finishRun(ctx, schedule, run, {
-    status: "failed",
-    reason: message,
-    error: { code: "INTERNAL_ERROR", message },
-    batch: null,
-  });
+  await failStart(ctx, schedule, run, { code: "INTERNAL_ERROR", message });
 }
 
 /** Ends a run whose batch has ended or was deleted. */
@@ -177,12 +178,31 @@ function outcomeOf(run: ScheduleRun, batch: Batch | null): Outcome {
   return { status: "completed", reason: batch.failed > 0 ? some : null, error: null };
 }
 
-/** Writes the end of a run, its event, the state of its schedule and, if that is paused, its alert in one unit. */
+/** Ends a run that could not be started, unless another process has started its batch meanwhile. */
+function failStart(
+  ctx: Context,
+  schedule: Schedule,
+  run: ScheduleRun,
+  error: RunError,
+): Promise<void> {
+  const isStarted = hasRow("batches", {
+    where: "id = ? AND status <> 'pending'",
+    args: [batchIdOfRun(run.id)],
+  });
+  const outcome = { status: "failed" as const, reason: error.message, error, batch: null };
+  return finishRun(ctx, schedule, run, outcome, not(isStarted));
+}
+
+/**
+ * Writes the end of a run, its event, the state of its schedule and, if that is paused, its alert in one unit, if
+ * `when` holds.
+ */
 async function finishRun(
   ctx: Context,
   schedule: Schedule,
   run: ScheduleRun,
   { status, reason, error, batch }: Outcome & { batch: Batch | null },
+  when: Which = ALWAYS,
 ): Promise<void> {
   const now = ctx.clock.now();
   const stop = `Stopped after ${schedule.failuresInARow + 1} failed runs in a row; the last: ${reason}`;
@@ -192,7 +212,7 @@ async function finishRun(
     message: `Scheduled task ${schedule.id} (${schedule.name}): ${stop}`,
     raisedAt: now,
   };
-  const which = isRunAsRead(run);
+  const which = both(isRunAsRead(run), when);
   const can = hasRow("schedule_runs", which);
   const mustStop = both(can, hasRow("schedules", isFailing(schedule.seq)));
   const { ended } = await ctx.writer.write({

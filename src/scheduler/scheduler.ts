@@ -105,11 +105,12 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
       const mine = [...busy];
       if (free <= 0 || (await readRows(ctx.client, findIdleRun(mine))).length === 0) return;
       const now = await commonSteadyTime(ctx);
+      const owner = node();
       const { claimed } = await ctx.writer.write({
-        released: releaseRuns(node(), mine),
-        claimed: claimRuns(node(), free, now),
+        released: releaseRuns(owner, mine),
+        claimed: claimRuns(owner, free, now),
       });
-      for (const { id } of claimed.rows) workOn(id, startRun(ctx, id));
+      for (const { id } of claimed.rows) workOn(id, startRun(ctx, id, owner));
       return { inMs: FOLLOW_MS };
     },
   });

@@ -6,8 +6,10 @@ import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { oneByOne } from "../lib/one-by-one.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
+import { findOwnDraft } from "../store/drafts.ts";
 import type { Idempotency } from "../store/idempotency.ts";
 import type { NewBatch } from "../store/new-batch.ts";
+import { readRows } from "../store/rows.ts";
 import { ALWAYS, both } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import { readBaseAnswers, requireBase } from "./base-answers.ts";
@@ -267,15 +269,18 @@ function created(
 }
 
 /** Removes what was written. Returns the batch that an equal request has created meanwhile, or throws. */
-async function notPublished(
-  ctx: Context,
-  { draft, id, inputBatch, idempotency }: NewBatch,
-  { held }: Given,
-): Promise<CreatedBatch> {
+async function notPublished(ctx: Context, batch: NewBatch, { held }: Given): Promise<CreatedBatch> {
+  const { draft, id, inputBatch, idempotency } = batch;
+  const isOwn = (await readRows(ctx.client, findOwnDraft(batch))).length > 0;
   await discardDraft(ctx, draft);
   const raced = await findReplay(ctx, idempotency);
   if (raced) return raced;
   if (!held) await requireFree(ctx, id);
+  if (!isOwn)
+    throw new AppError(
+      "SERVICE_UNAVAILABLE",
+      `Another process has removed the rows of batch ${id}, because this one stood still while it wrote them; try again`,
+    );
   throw new AppError(
     "BATCH_RUNNING",
     `Tasks of batch ${inputBatch ?? id} changed while ${id} was being created; try again`,

@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import { createStep } from "../lib/step.ts";
 import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/left-drafts.ts";
 import { readRows } from "../store/rows.ts";
+import { ALWAYS, type Which } from "../store/which.ts";
 
 /**
  * How long removing a chunk of a draft may block others. On a shared database most of it is the round trip, which
@@ -31,8 +32,8 @@ export async function discardDraft(
 /**
  * Removes some abandoned drafts, and returns whether there are more. On a local file these are all that this process
  * is not writing. On a shared database they are drafts of dead nodes, and those that were not changed for `silentMs`,
- * for example after a failure. If the writer still goes on, it no longer owns a draft that it could publish, and
- * stores nothing.
+ * for example after a failure. If another process still writes one of them, it no longer owns a draft that it could
+ * publish, and stores nothing.
  */
 export async function removeLeftDrafts(ctx: Context, silentMs: number): Promise<boolean> {
   const until = ctx.clock.monotonic() + LONGEST_REMOVAL_MS;
@@ -42,14 +43,24 @@ export async function removeLeftDrafts(ctx: Context, silentMs: number): Promise<
   return false;
 }
 
-/** Whether a batch is a draft of a killed process, as far as this process knows without a query. */
-export function isLeft({ isExclusive, drafts }: Context, id: string): boolean {
-  return id.startsWith("~") && (!isExclusive || !drafts.has(id));
+/**
+ * Whether a batch is a draft that this process is not writing: on a local file, that of a killed process. One that it
+ * does write may look abandoned after it has stood still.
+ */
+export function isLeft({ drafts }: Context, id: string): boolean {
+  return id.startsWith("~") && !drafts.has(id);
 }
 
-/** Removes the drafts of earlier attempts to create a batch, also those that are still being written. */
-export async function discardDrafts(ctx: Context, prefix: string): Promise<void> {
-  for (const { id } of await readRows(ctx.client, findDrafts(prefix))) await discardDraft(ctx, id);
+/**
+ * Removes the drafts of earlier attempts to create a batch, also those that are still being written, if `when` holds.
+ */
+export async function discardDrafts(
+  ctx: Context,
+  prefix: string,
+  when: Which = ALWAYS,
+): Promise<void> {
+  for (const { id } of await readRows(ctx.client, findDrafts(prefix, when)))
+    await discardDraft(ctx, id);
 }
 
 /** Whether there are drafts with this prefix. */

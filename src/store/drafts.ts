@@ -126,6 +126,12 @@ export function isOwnDraft({ draft, owner }: Pick<NewBatch, "draft" | "owner">):
   return { where: "id = ? AND status = 'ingesting' AND draft_owner = ?", args: [draft, owner] };
 }
 
+/** Has a row if the node of a draft may still publish it. */
+export function findOwnDraft(batch: Pick<NewBatch, "draft" | "owner">): Statement<object> {
+  const { where, args } = isOwnDraft(batch);
+  return { sql: `SELECT 1 FROM batches WHERE ${where}`, args };
+}
+
 /** Marks a draft as still in work, so that it is not removed. */
 function touchDraft(draft: string): Statement {
   return {

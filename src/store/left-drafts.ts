@@ -1,5 +1,6 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
+import { ALWAYS, type Which } from "./which.ts";
 
 export type RemoveUnit = {
   touched: Statement;
@@ -59,11 +60,11 @@ export const DRAFTS: Statement<{ id: string }> = {
   args: [],
 };
 
-/** The names of drafts that begin with `~` and a prefix of letters, digits and `-`. */
-export function findDrafts(prefix: string): Statement<{ id: string }> {
+/** The names of drafts that begin with `~` and a prefix of letters, digits and `-`; none unless `when` holds. */
+export function findDrafts(prefix: string, when: Which = ALWAYS): Statement<{ id: string }> {
   return {
-    sql: `SELECT id FROM batches WHERE id > ? AND id < ? AND status = 'ingesting'`,
-    args: [`~${prefix}`, `~${prefix}~`],
+    sql: `SELECT id FROM batches WHERE id > ? AND id < ? AND status = 'ingesting' AND ${when.where}`,
+    args: [`~${prefix}`, `~${prefix}~`, ...when.args],
   };
 }
 

@@ -7,6 +7,7 @@ import { type Webhook, webhooks } from "../db/schema/webhooks.ts";
 import type { Statement } from "../db/unit.ts";
 import { insertWhere } from "./insert-where.ts";
 import { keyset, type Page } from "./pages.ts";
+import { toSql, type Which } from "./which.ts";
 
 export type { Webhook };
 
@@ -66,17 +67,25 @@ export function listActiveWebhooks(db: Db): Promise<Webhook[]> {
 /** Only fields that a client changes: others may change them at the same time. */
 export type WebhookChange = Partial<Pick<Webhook, "url" | "events" | "description" | "isActive">>;
 
-/** Changes an endpoint. If it becomes active, it is no longer marked as disabled or failing. */
+/**
+ * Changes an endpoint. If it becomes active, it is no longer marked as disabled or failing. With another URL, it is not
+ * failing yet.
+ */
 export function updateWebhook(id: string, change: WebhookChange, now: number): Statement {
-  const { isActive, failingSince } = webhooks;
-  const cleared = {
-    failingSince: sql`CASE WHEN ${isActive} THEN ${failingSince} END`,
-    disabledReason: null,
-  };
+  const { isActive, failingSince, url } = webhooks;
+  const isSame = and(
+    change.isActive ? eq(isActive, true) : undefined,
+    change.url === undefined ? undefined : eq(url, change.url),
+  );
   return toStatement(
     build
       .update(webhooks)
-      .set({ ...change, updatedAt: now, ...(change.isActive ? cleared : {}) })
+      .set({
+        ...change,
+        updatedAt: now,
+        ...(isSame ? { failingSince: sql`CASE WHEN ${isSame} THEN ${failingSince} END` } : {}),
+        ...(change.isActive ? { disabledReason: null } : {}),
+      })
       .where(eq(webhooks.id, id)),
   );
 }
@@ -101,38 +110,61 @@ export function rotateSecret(
   );
 }
 
-/** Stops deliveries to an endpoint. Changes a row if it was active. */
-export function disableWebhook(seq: number, reason: string, now: number): Statement {
+/** An attempt says something only about the URL that it was made at. */
+type Attempted = Pick<Webhook, "seq" | "url">;
+
+/**
+ * An active endpoint that still has the URL of an attempt. With `failingFrom`, only if nothing has been delivered since
+ * that time.
+ */
+export function isStillAt({ seq, url }: Attempted, failingFrom?: number): Which {
+  const where = "seq = ? AND is_active AND url = ?";
+  if (failingFrom === undefined) return { where, args: [seq, url] };
+  return { where: `${where} AND failing_since <= ?`, args: [seq, url, failingFrom] };
+}
+
+/** Stops deliveries to an endpoint that meets a condition. */
+export function disableWebhook(which: Which, reason: string, now: number): Statement {
   return toStatement(
     build
       .update(webhooks)
       .set({ isActive: false, disabledReason: reason, updatedAt: now })
-      .where(and(eq(webhooks.seq, seq), eq(webhooks.isActive, true))),
+      .where(toSql(which)),
   );
 }
 
-/** Records since when an endpoint has been failing, or that it works again. */
-export function noteHealth(seq: number, isHealthy: boolean, now: number): Statement {
+/** Records since when an endpoint has been failing, or that it works again, if it still has the URL of the attempt. */
+export function noteHealth({ seq, url }: Attempted, isHealthy: boolean, now: number): Statement {
   const { failingSince } = webhooks;
   return toStatement(
     build
       .update(webhooks)
       .set({ failingSince: isHealthy ? null : now })
       .where(
-        and(eq(webhooks.seq, seq), isHealthy ? isNotNull(failingSince) : isNull(failingSince)),
+        and(
+          eq(webhooks.seq, seq),
+          eq(webhooks.url, url),
+          isHealthy ? isNotNull(failingSince) : isNull(failingSince),
+        ),
       ),
   );
 }
 
-/** Moves the cursors of endpoints in the event log forward. */
-export function moveCursors(seqs: number[], cursor: number): Statement {
+/**
+ * Moves the cursors of active endpoints in the event log forward, except of those whose types have changed: events that
+ * were passed over may be of the new ones.
+ */
+export function moveCursors(hooks: Pick<Webhook, "seq" | "events">[], cursor: number): Statement {
+  const planned = JSON.stringify(hooks.map(({ seq, events }) => [seq, JSON.stringify(events)]));
   return toStatement(
     build
       .update(webhooks)
       .set({ cursor })
       .where(
         and(
-          sql`${webhooks.seq} IN (SELECT value FROM json_each(${JSON.stringify(seqs)}))`,
+          sql`${webhooks.seq} IN (SELECT value ->> 0 FROM json_each(${planned}))`,
+          sql`(${webhooks.seq}, ${webhooks.events}) IN (SELECT value ->> 0, value ->> 1 FROM json_each(${planned}))`,
+          eq(webhooks.isActive, true),
           lt(webhooks.cursor, cursor),
         ),
       ),

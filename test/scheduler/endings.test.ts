@@ -145,7 +145,7 @@ describe("a run", () => {
     const id = await app.create({ schedule: "@hourly", isDryRun: true });
     await runMeddling(app, id, "moved", async () => {
       const runId = (await app.runs(id))[0].id;
-      await app.begin(runId);
+      await app.begin(runId, 998);
       await app.finished(runId.replace("run-", "batch-"));
     });
     const { batches } = (await app.get("/batches")).body.data;

@@ -2,9 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Context } from "../../src/context.ts";
+import { startRun } from "../../src/scheduler/runs.ts";
+import { discardBatchOf } from "../../src/services/discard-run.ts";
+import { discardDraft, removeLeftDrafts } from "../../src/services/drafts.ts";
+import { DRAFTS } from "../../src/store/left-drafts.ts";
+import { readRows } from "../../src/store/rows.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { outcomes, startAt } from "../support/schedules.ts";
-import { until } from "../support/server.ts";
+import { client, until } from "../support/server.ts";
 
 const POSTPONED = "SELECT seq FROM schedule_runs WHERE attempts > 0 AND owner IS NULL";
 const day = (time: string) => `2026-01-01T${time}Z`;
@@ -258,9 +264,9 @@ test("a run that is started by two processes, one of them declared dead, has one
     await app.stopScheduler();
     const { body } = await app.post(`/scheduled-tasks/${id}/run`);
     await own(998);
-    const first = app.begin(body.data.id);
+    const first = startRun(app.ctx, body.data.id, 998);
     await own(999);
-    await Promise.all([first, app.begin(body.data.id)]);
+    await Promise.all([first, startRun(app.ctx, body.data.id, 999)]);
     app.clock.now += 10_000;
     await app.startScheduler();
     expect((await app.ended(id)).at(-1)).toMatchObject({
@@ -292,4 +298,161 @@ test("a run whose process died while it stored the rows starts again, without a 
     "SELECT count(*) AS n FROM batches WHERE status = 'ingesting'",
   );
   expect(rows[0]?.["n"]).toBe(0);
+});
+
+test("the batch of a cancelled run is not removed if another process has started it meanwhile", async () => {
+  await using app = await startAt(day("08:30:00"));
+  await app.post("/batches", { id: "batch-1", inputFile: "in.csv" });
+  const { writer } = app.ctx;
+  const write: typeof writer.write = async (unit, options) => {
+    if (!("singles" in unit)) return writer.write(unit, options);
+    await app.post("/batches/batch-1/execute");
+    await app.finished("batch-1");
+    return writer.write(unit, options);
+  };
+  const slow: Context = { ...app.ctx, writer: { ...writer, write } };
+
+  await discardBatchOf(slow, "run-1");
+
+  expect(await app.finished("batch-1")).toMatchObject({ status: "completed" });
+});
+
+describe("a run whose key has ended after its batch was started", () => {
+  /** A run whose process died before it recorded that it began the batch. */
+  async function startInterrupted() {
+    const app = await startAt(day("08:30:00"));
+    await app.stopScheduler();
+    const key = (await app.post("/api-keys", { name: "k" })).body.data;
+    const fields = { name: "s", inputFile: "in.csv", schedule: "@yearly" };
+    const made = await client(app.url, key.key).post("/scheduled-tasks", fields);
+    const id: string = made.body.data.id;
+    const run: string = (await app.post(`/scheduled-tasks/${id}/run`)).body.data.id;
+    const batch = run.replace("run-", "batch-");
+    await app.post("/batches", { id: batch, inputFile: "in.csv" });
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
+    const endKey = () => app.del(`/api-keys/${key.id}`);
+    return { ...app, id, run, batch, endKey };
+  }
+
+  test("completes with that batch", async () => {
+    await using app = await startInterrupted();
+    const { id, batch, endKey } = app;
+    await app.post(`/batches/${batch}/execute`);
+    await endKey();
+
+    await app.startScheduler();
+
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", batchId: batch }]);
+  });
+
+  test("completes, also if another process starts it while this one finds the key ended", async () => {
+    await using app = await startInterrupted();
+    const { id, run, batch, endKey } = app;
+    await endKey();
+    const { writer } = app.ctx;
+    const write: typeof writer.write = async (unit, options) => {
+      if ("ended" in unit) await app.post(`/batches/${batch}/execute`);
+      return writer.write(unit, options);
+    };
+
+    await startRun({ ...app.ctx, writer: { ...writer, write } }, run, 999);
+
+    expect(await app.runs(id)).toMatchObject([{ status: "pending" }]);
+    await app.startScheduler();
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", batchId: batch }]);
+  });
+});
+
+describe("a process that stood still while it made the batch of a run", () => {
+  /** A run that node 999 has claimed. */
+  async function startClaimed() {
+    const app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@yearly" });
+    await app.stopScheduler();
+    const run: string = (await app.post(`/scheduled-tasks/${id}/run`)).body.data.id;
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
+    return { ...app, id, run };
+  }
+
+  /** A context whose process stands still when it has made a draft, while `meddle` is done. */
+  function standingStill(ctx: Context, meddle: (draft: string) => Promise<unknown>): Context {
+    const { writer } = ctx;
+    const write: typeof writer.write = async (unit, options) => {
+      const result = await writer.write(unit, options);
+      if (Object.keys(unit).join() === "draft")
+        for (const { id } of await readRows(ctx.client, DRAFTS)) await meddle(id);
+      return result;
+    };
+    return { ...ctx, writer: { ...writer, write } };
+  }
+
+  const addDraft = (ctx: Context, draft: string) =>
+    ctx.client.execute({
+      sql: `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)
+            VALUES (?, 'b', 'ingesting', '{}', 998, 1, 1)`,
+      args: [draft],
+    });
+  const draftsOf = async (ctx: Context) => (await readRows(ctx.client, DRAFTS)).map(({ id }) => id);
+
+  test("tries again if its draft was removed, and the run has not failed", async () => {
+    await using app = await startClaimed();
+    const { id, run } = app;
+    const other = { ...app.ctx, live: { ...app.ctx.live, node: 7 } };
+
+    await startRun(
+      standingStill(app.ctx, (draft) => discardDraft(other, draft)),
+      run,
+      999,
+    );
+
+    expect((await app.ctx.client.execute(POSTPONED)).rows).toHaveLength(1);
+    app.clock.now += 10_000;
+    await app.startScheduler();
+    expect(await app.ended(id)).toMatchObject([{ status: "completed", counts: { total: 2 } }]);
+  });
+
+  test("does not remove its own draft, though nobody has touched it for long", async () => {
+    await using app = await startClaimed();
+    const { id, run } = app;
+    const shared: Context = { ...app.ctx, isExclusive: false };
+
+    await startRun(
+      standingStill(shared, () => removeLeftDrafts(shared, -1)),
+      run,
+      999,
+    );
+
+    expect(await app.runs(id)).toMatchObject([{ status: "running", counts: { total: 2 } }]);
+  });
+
+  test("leaves the draft of the node that has taken the run over before it read the run", async () => {
+    await using app = await startClaimed();
+    const draft = `~${app.run}-other`;
+    await app.ctx.client.execute("UPDATE schedule_runs SET owner = 998");
+    await addDraft(app.ctx, draft);
+
+    await startRun(app.ctx, app.run, 999);
+
+    expect(await draftsOf(app.ctx)).toEqual([draft]);
+  });
+
+  test("leaves the draft of the node that has taken the run over before it looked for drafts", async () => {
+    await using app = await startClaimed();
+    const draft = `~${app.run}-other`;
+    const { client } = app.ctx;
+    async function execute(statement: { sql: string; args: [] }) {
+      if (statement.sql.includes("'ingesting'") && (await draftsOf(app.ctx)).length === 0) {
+        await client.execute("UPDATE schedule_runs SET owner = 998");
+        await addDraft(app.ctx, draft);
+      }
+      return client.execute(statement);
+    }
+    const late = new Proxy(client, {
+      get: (target, name) => (name === "execute" ? execute : Reflect.get(target, name)),
+    });
+
+    await startRun({ ...app.ctx, client: late }, app.run, 999);
+
+    expect(await draftsOf(app.ctx)).toEqual([draft]);
+  });
 });

@@ -61,8 +61,12 @@ export async function startAt(time: string, env?: Record<string, string>) {
       timers.clear();
     },
     startScheduler,
-    /** Starts the run as a process does that has claimed it. */
-    begin: (runId: string) => startRun(app.ctx, runId),
+    /** Claims a run for a node, and starts it. */
+    async begin(runId: string, node = 999) {
+      const sql = "UPDATE schedule_runs SET owner = ? WHERE id = ? AND status = 'pending'";
+      await app.ctx.client.execute({ sql, args: [node, runId] });
+      await startRun(app.ctx, runId, node);
+    },
     nudge: () => scheduler?.look(),
     async create(fields: Record<string, unknown>): Promise<string> {
       const { body } = await app.post("/scheduled-tasks", {

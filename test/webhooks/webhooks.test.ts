@@ -5,6 +5,7 @@ import { join } from "node:path";
 import OpenAI from "openai";
 import { Webhook } from "standardwebhooks";
 
+import { updateWebhook } from "../../src/store/webhooks.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate } from "../support/provider.ts";
 import { type Received, startReceiver } from "../support/receiver.ts";
@@ -315,6 +316,64 @@ describe("an endpoint", () => {
     }
     await until(async () => !(await app.get(`/webhooks/${id}`)).body.data.isActive || undefined);
     expect((await deliveries(app, id))[0]).toMatchObject({ status: "failed", nextAttemptAt: null });
+  });
+
+  test("that gets another URL is not disabled by an attempt at the old one", async () => {
+    for (const [by, status] of [
+      ["this process", 410],
+      ["this process", 400],
+      ["another process", 410],
+    ] as const) {
+      const held = gate();
+      await using old = await startReceiver(async (_, response) => {
+        if (old.received.length === 2) await held.opened;
+        response.writeHead(old.received.length === 2 ? status : 400).end();
+      });
+      await using repaired = await startReceiver();
+      await using app = await startServer(old.env);
+      const { id } = await subscribe(app, old.url, ["task.created"]);
+      await app.post("/tasks", { id: "t", prompt: "x" });
+      await until(async () => (await deliveries(app, id))[0]?.attempts.length === 1 || undefined);
+      // The next attempt is the last one.
+      await app.ctx.client.execute("UPDATE webhook_deliveries SET attempts = 9, next_at = 1");
+      await until(() => old.received.length === 2 || undefined);
+
+      if (by === "this process")
+        await app.patch(`/webhooks/${id}`, { url: repaired.url, isActive: true });
+      else
+        await app.ctx.writer.write({
+          changed: updateWebhook(id, { url: repaired.url }, app.ctx.clock.now()),
+        });
+      held.open();
+
+      await until(async () => (await deliveries(app, id, "&status=failed"))[0]);
+      const { rows } = await app.ctx.client.execute(
+        "SELECT is_active, failing_since, (SELECT count(*) FROM alerts) FROM webhooks",
+      );
+      expect([status, ...Array.from(rows[0] ?? [])]).toEqual([status, 1, null, 0]);
+      await app.post("/tasks", { id: "u", prompt: "x" });
+      await until(() => repaired.received[0]?.body.data.taskId === "u" || undefined);
+    }
+  });
+
+  test("that another process has reached since is not disabled for failing all the time", async () => {
+    const held = gate();
+    await using receiver = await startReceiver(async (_, response) => {
+      if (receiver.received.length === 2) await held.opened;
+      response.writeHead(400).end();
+    });
+    await using app = await startServer(receiver.env);
+    const { id } = await subscribe(app, receiver.url, ["task.created"]);
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    await until(async () => (await deliveries(app, id))[0]?.attempts.length === 1 || undefined);
+    await app.ctx.client.execute("UPDATE webhook_deliveries SET attempts = 9, next_at = 1");
+    await until(() => receiver.received.length === 2 || undefined);
+
+    await app.ctx.client.execute("UPDATE webhooks SET failing_since = NULL");
+    held.open();
+
+    await until(async () => (await deliveries(app, id, "&status=failed"))[0]);
+    expect((await app.get(`/webhooks/${id}`)).body.data.isActive).toBe(true);
   });
 
   test("can get one delivery again, and all events since a time, even from before its creation", async () => {
