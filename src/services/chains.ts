@@ -6,9 +6,9 @@ import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { problemsIn } from "../lib/zod-issues.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
-import { failHeld, findDue, type Held, takeDue } from "../store/chains.ts";
+import { failHeld, findDue, type Held, isHeld, takeDue } from "../store/chains.ts";
 import { readRows } from "../store/rows.ts";
-import { ALWAYS } from "../store/which.ts";
+import { ALWAYS, hasRow } from "../store/which.ts";
 import { createBatch } from "./create-batch.ts";
 import { discardDrafts, hasDrafts } from "./drafts.ts";
 import { whyKeyIsInvalid } from "./key-validity.ts";
@@ -47,7 +47,8 @@ async function makeOne(ctx: Context, held: Held): Promise<void> {
   const draft = `chain-${held.seq}-`;
   try {
     await requireMakable(ctx, batch);
-    await discardDrafts(ctx, draft);
+    // Those of another node that has taken the batch over since stay.
+    await discardDrafts(ctx, draft, hasRow("batches p", isHeld(held)));
     const attempt = { draft, when: ALWAYS, held };
     await createBatch(ctx, { key: batch.apiKey ?? 0 }, draftOf(batch), attempt);
   } catch (error) {

@@ -112,7 +112,7 @@ export function createRowCheck(
           // Another row of this input, which `finish` reports.
           continue;
         else if (taken.batchId === batch.id && taken.isBare) adopted.add(taken.id);
-        else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
+        else if (isLeft(ctx, taken.batchId) && (ctx.isExclusive || taken.isLeft === 1))
           await discardDraft(ctx, taken.batchId);
         else if (untilTaken) isTaken = true;
         else

@@ -52,7 +52,8 @@ export function takeDue({ seq, node }: Held): Statement<{ id: string }> {
   };
 }
 
-function isHeld({ seq, node }: Held): Which {
+/** True for a row `p` of `batches` that still waits, and whose rows this node makes. */
+export function isHeld({ seq, node }: Held): Which {
   return {
     where: `p.seq = ? AND ${isWaiting("p")} AND p.chain_owner = ?`,
     args: [seq, node],
