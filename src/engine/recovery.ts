@@ -5,7 +5,7 @@ import { createLoop } from "../lib/loop.ts";
 import { hashesOfEnvironment, keepEnvironmentKeys } from "../services/first-keys.ts";
 import { revokeForsakenKeys } from "../store/api-keys.ts";
 import { forgetFollowing } from "../store/changes.ts";
-import { endForsaken, forgetSettlements } from "../store/live-calls.ts";
+import { endForsaken } from "../store/live-calls.ts";
 import {
   addNode,
   COUNT_NODES,
@@ -194,7 +194,7 @@ export function createMembership(ctx: Context): Membership {
     async stop() {
       await heartbeats.stop();
       if (node === undefined) return;
-      await ctx.writer.write({ forgotten: forgetNode(node), settled: forgetSettlements(node) });
+      await ctx.writer.write({ forgotten: forgetNode(node) });
     },
   };
 }

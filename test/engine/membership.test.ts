@@ -7,6 +7,7 @@ import { createMembership } from "../../src/engine/recovery.ts";
 import { createSignals } from "../../src/lib/signals.ts";
 import { ensureKeys } from "../../src/services/first-keys.ts";
 import { revokeForsakenKeys } from "../../src/store/api-keys.ts";
+import { isSettled, settleLive } from "../../src/store/live-calls.ts";
 import { forgetNode } from "../../src/store/nodes.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
@@ -100,6 +101,20 @@ test("a process judges its own lease by its monotonic clock, from the sending of
   });
   state.wayMs = 0;
   await membership.stop();
+});
+
+test("a settlement of live calls that reaches the database after its process has stopped is not stored again", async () => {
+  await using app = await startServer();
+  const { ctx, membership } = givenProcess(app);
+  await membership.start();
+  const which = { node: membership.node(), number: 1 };
+  const settle = () =>
+    ctx.writer
+      .write(settleLive([], { reservations: [], budgeted: [] }, which, 0))
+      .then(() => "stored", isSettled);
+  expect(await settle()).toBe("stored");
+  await membership.stop();
+  expect(await settle()).toBe(true);
 });
 
 test("a process whose lease lapsed before it began what it had claimed gives it back, and calls nobody", async () => {
