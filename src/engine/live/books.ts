@@ -61,8 +61,11 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
   /** The settlement that is being stored, or could not be stored yet. */
   let unsettled: ReturnType<typeof takeEnds> | undefined;
   let settlements = 0;
-  /** The reservations whose end is not stored yet, and those in the table that were unknown at the last look. */
-  const held = new Set<number>();
+  /**
+   * The reservations whose end is not stored yet, with the times at which they were requested, and those in the table that
+   * were unknown at the last look.
+   */
+  const held = new Map<number, number>();
   let strays = new Set<number>();
 
   const comparing = createLoop({
@@ -128,14 +131,11 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
         const { made } = await ctx.writer.write({ made: reserveLive(wanted, ctx.clock.now()) });
         const [row] = made.rows;
         if (row && isAlive(sentAt)) {
-          held.add(row.seq);
+          held.set(row.seq, sentAt);
           return row.seq;
         }
-        if (row) {
-          // This process stood still, so others may have ended its reservations. What its calls have cost comes first.
-          this.release(row.seq);
-          await loop.look();
-        } else if (attempt === 0)
+        if (row) await this.giveUp(row.seq);
+        else if (attempt === 0)
           // A dead process may hold the reservations.
           await ctx.writer.write({ ended: endForsaken() });
         if (ctx.clock.monotonic() > until)
@@ -149,6 +149,17 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
         );
         signal.throwIfAborted();
       }
+    },
+
+    /** Whether a reservation exists: others end those of a process that stood still. Calls without one need none. */
+    isHeld(reservation: number | null): boolean {
+      return reservation === null || isAlive(held.get(reservation) ?? -Infinity);
+    },
+
+    /** Ends a reservation that others may have ended. What the calls of this process have cost is stored first. */
+    async giveUp(reservation: number | null): Promise<void> {
+      this.release(reservation);
+      await loop.look();
     },
 
     /** Adds an ended call. */

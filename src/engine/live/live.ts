@@ -33,7 +33,7 @@ import {
   unanswered,
 } from "./replies.ts";
 import { createReserving } from "./reserving.ts";
-import { createTurns, type Turn } from "./turns.ts";
+import { type Asking, createTurns, type Turn } from "./turns.ts";
 import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
 
@@ -66,6 +66,7 @@ type Timing = {
  * states:
  *
  *   waiting    for money, if its key has a budget (`reserving.ts`), and for its turn at the pacer (`turns.ts`).
+ *              If others may have ended its reservation by then, because this process seemed dead, it waits for money again.
  *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
  *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
  *   left       by its client. The connection to the provider is closed.
@@ -118,13 +119,19 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   async function call(request: LiveRequest): Promise<LiveAnswer> {
     const lane = laneOfModel(request.model, tierOf(request.body) === "flex");
     const tokens = await tokensOf(lane, request);
-    const { reservation, barred: tried } = await reserving.reserve(lane, request);
+    let { reservation, barred: tried } = await reserving.reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
     let isSettling = false;
     try {
       for (;;) {
-        const turn = await takeTurn({ lane, tokens, tried, signal: request.signal }, last);
+        const asking = { lane, tokens, tried, signal: request.signal };
+        const turn = await takeTurn(asking, reservation, last);
+        if (turn === "unpaid") {
+          await books.giveUp(reservation);
+          ({ reservation, barred: tried } = await reserving.reserve(lane, request));
+          continue;
+        }
         if (!turn) break;
         tried.push({ provider: turn.upstream.site.index, model: turn.upstream.model });
         const startedAt = ctx.clock.now();
@@ -150,13 +157,21 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     );
   }
 
-  /** `undefined` if there is another answer already, and no other route is open at once. */
+  /**
+   * `unpaid` if the reservation is gone; `undefined` if there is another answer already, and no other route is open and
+   * paid for at once.
+   */
   async function takeTurn(
-    asking: Parameters<typeof turns.take>[0],
+    asking: Asking,
+    reservation: number | null,
     last: LiveAnswer | undefined,
-  ): Promise<Turn | undefined> {
-    if (last && !turns.hasWay(asking)) return undefined;
-    return turns.take(asking);
+  ): Promise<Turn | "unpaid" | undefined> {
+    if (last && !(books.isHeld(reservation) && turns.hasWay(asking))) return undefined;
+    const turn = await turns.take(asking);
+    if (books.isHeld(reservation)) return turn;
+    turns.giveBack(turn);
+    onFreed();
+    return last ? undefined : "unpaid";
   }
 
   /** Makes a call, and passes the answer on. With a `failure`, another provider may succeed. */

@@ -139,6 +139,13 @@ export function createTurns(
         serve(lane, own);
       });
     },
+    /** Ends the turn of a call that is not sent. */
+    giveBack({ upstream, begun, ticket }: Turn): void {
+      const now = clock.steady();
+      upstreams.end(begun, { failure: null, isAbandoned: true }, now);
+      if (ticket)
+        upstream.pacer.end(ticket, { outcome: "failed", signals: null, usedTokens: 0 }, now);
+    },
     waiting: () => [...lines.values()].reduce((sum, { waiters }) => sum + waiters.length, 0),
   };
 }
