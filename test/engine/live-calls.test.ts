@@ -40,13 +40,14 @@ async function addOne({ ctx }: TestServer): Promise<number> {
 /** Another process of a fleet that makes live calls, and a key with a budget. The test answers its calls. */
 async function givenProcess(app: TestServer) {
   const node = await addOne(app);
-  const state = { aliveSince: -Infinity, reserved: 0 };
+  const state = { aliveSince: -Infinity, reserved: 0, failures: 0 };
   /** How many reservations there were when each call was sent. The first call is answered by the test. */
   const sent: number[] = [];
   const first = Promise.withResolvers<Response>();
   const writer: Context["writer"] = {
     ...app.ctx.writer,
     async write(unit, options) {
+      if ("once" in unit && state.failures-- > 0) throw new Error("the database is away");
       const results = await app.ctx.writer.write(unit, options);
       if ("made" in unit) state.reserved++;
       return results;
@@ -110,11 +111,17 @@ async function spendElsewhere(app: TestServer, payer: number): Promise<void> {
   const times = { startedAt: 0, at: 1 };
   const what = { payer, model: "gpt-4", provider: "first", failure: null };
   books.end({ ...what, ...tokens, ...times, costUsd: BUDGET, reservation });
-  await books.stop();
+  await books.stop(0);
 }
 
 async function reservations({ ctx }: TestServer): Promise<number> {
   const { rows } = await ctx.client.execute("SELECT count(*) AS n FROM live_calls");
+  return Number(rows[0]?.["n"]);
+}
+
+/** How many live calls the key has paid for. */
+async function paid({ ctx }: TestServer): Promise<number> {
+  const { rows } = await ctx.client.execute("SELECT total(tasks) AS n FROM api_key_usage");
   return Number(rows[0]?.["n"]);
 }
 
@@ -175,4 +182,46 @@ test("a live call whose reservation others ended during its first attempt makes 
   expect((await only).status).toBe(500);
   expect(sent).toHaveLength(1);
   await live.stop(0);
+});
+
+test("a live call that waits for its turn when its process stops is refused, and is not sent later", async () => {
+  await using app = await startWithProviders();
+  const process = await givenProcess(app);
+  const { first, second } = await givenWaiting(process);
+
+  const stopping = process.live.stop(5000);
+  expect(await second).toBe("SERVICE_UNAVAILABLE");
+  process.answerFirst(answered());
+
+  expect((await first).status).toBe(200);
+  await stopping;
+  expect(process.sent).toHaveLength(1);
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+});
+
+test("a live call whose first provider fails while its process stops is not sent to a second one", async () => {
+  await using app = await startWithProviders();
+  const { sent, live, call, answerFirst } = await givenProcess(app);
+  const only = call({ hasBudget: true });
+  await until(() => sent.length === 1 || undefined);
+
+  const stopping = live.stop(5000);
+  answerFirst(broken());
+
+  expect((await only).status).toBe(500);
+  await stopping;
+  expect(sent).toHaveLength(1);
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+});
+
+test("what the last live calls of a process have cost is stored although the database refuses it at first", async () => {
+  await using app = await startWithProviders();
+  const { state, live, call, answerFirst } = await givenProcess(app);
+  answerFirst(answered());
+  state.failures = 1;
+  await call({ hasBudget: true });
+
+  await live.stop(0);
+
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
 });

@@ -79,7 +79,9 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   const reserving = createReserving(ctx, { upstreams, books, unmetered });
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
+  /** Calls that are sent and have not ended, and those that have no answer yet, whether they are sent or not. */
   let inFlight = 0;
+  let asked = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
   /**
@@ -94,9 +96,20 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     unmetered,
     onFreed,
     onEnded() {
-      if (--inFlight === 0) onIdle?.();
+      inFlight--;
+      noteIdle();
     },
   });
+
+  const isIdle = () => inFlight + asked === 0;
+
+  function noteIdle(): void {
+    if (isIdle()) onIdle?.();
+  }
+
+  function requireRunning(): void {
+    if (isStopping) throw shuttingDown();
+  }
 
   function passageOf({ upstream }: Turn) {
     const { site, account } = upstream;
@@ -159,19 +172,23 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
 
   /**
    * `unpaid` if the reservation is gone; `undefined` if there is another answer already, and no other route is open and
-   * paid for at once.
+   * paid for at once. Throws if the server stops.
    */
   async function takeTurn(
     asking: Asking,
     reservation: number | null,
     last: LiveAnswer | undefined,
   ): Promise<Turn | "unpaid" | undefined> {
-    if (last && !(books.isHeld(reservation) && turns.hasWay(asking))) return undefined;
+    const mayGo = () => !isStopping && books.isHeld(reservation);
+    if (last && !(mayGo() && turns.hasWay(asking))) return undefined;
+    requireRunning();
     const turn = await turns.take(asking);
-    if (books.isHeld(reservation)) return turn;
+    if (mayGo()) return turn;
     turns.giveBack(turn);
     onFreed();
-    return last ? undefined : "unpaid";
+    if (last) return undefined;
+    requireRunning();
+    return "unpaid";
   }
 
   /** Makes a call, and passes the answer on. With a `failure`, another provider may succeed. */
@@ -267,8 +284,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   return {
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
       await opened.promise;
-      if (isStopping)
-        throw new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
+      requireRunning();
       if (inFlight + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
@@ -276,18 +292,27 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
           { retryAfter: 1 },
         );
       const isStream = request.body["stream"] === true;
-      const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
-      return kept ?? call(request);
+      asked++;
+      try {
+        const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
+        return kept ?? (await call(request));
+      } finally {
+        asked--;
+        noteIdle();
+      }
     },
     inFlight: () => inFlight,
     async start(): Promise<void> {
       await books.start();
       opened.resolve();
     },
-    /** Accepts no more calls; those in flight get `graceMs` to end. */
+    /** Accepts no more calls, and refuses those that are not sent; those in flight get `graceMs` to end. */
     async stop(graceMs: number): Promise<void> {
+      const endsAt = ctx.clock.monotonic() + graceMs;
       isStopping = true;
-      if (inFlight > 0)
+      books.refuseWaiting(shuttingDown());
+      turns.refuseWaiting(shuttingDown());
+      if (!isIdle())
         await new Promise<void>((resolve) => {
           const cancel = ctx.clock.setTimeout(resolve, graceMs);
           onIdle = () => {
@@ -295,9 +320,13 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
             resolve();
           };
         });
-      await books.stop();
+      await books.stop(endsAt - ctx.clock.monotonic());
     },
   };
+}
+
+function shuttingDown(): AppError {
+  return new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
 }
 
 const TIMED_OUT = "timed out";
