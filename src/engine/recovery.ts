@@ -1,11 +1,11 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { createLoop } from "../lib/loop.ts";
+import { createLoop, type More } from "../lib/loop.ts";
 import { hashesOfEnvironment, keepEnvironmentKeys } from "../services/first-keys.ts";
 import { revokeForsakenKeys } from "../store/api-keys.ts";
 import { forgetFollowing } from "../store/changes.ts";
-import { endForsaken, forgetSettlements } from "../store/live-calls.ts";
+import { endForsaken } from "../store/live-calls.ts";
 import {
   addNode,
   COUNT_NODES,
@@ -13,6 +13,7 @@ import {
   forgetNode,
   forgetSilentNodes,
   heartbeat,
+  type Joined,
   OWNER_IS_GONE,
 } from "../store/nodes.ts";
 import { findHopeless, recordInterruption, releaseInterrupted } from "../store/release.ts";
@@ -61,7 +62,9 @@ export type Membership = {
  *              calls that are not its own any more.
  *
  * After an outage of the database all nodes look silent to the one that reaches it first, or starts then. So a
- * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases.
+ * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases. An
+ * outage also delays the acknowledgement of a heartbeat that was sent meanwhile, so it is the time until then that
+ * shows whether there may have been a gap.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
@@ -71,24 +74,32 @@ export function createMembership(ctx: Context): Membership {
   let node: number | undefined;
   /** When its row was added. Another time in the row shows that it was forgotten meanwhile. */
   let joinedAt = 0;
-  /** When the last acknowledged heartbeat was sent, and since when they have come without a gap. */
+  /** When the last acknowledged heartbeat was sent, and since when they have been sent without a gap. */
   let heardAt = -Infinity;
   let heardSince = -Infinity;
+  /** When it was acknowledged, and since when they have certainly arrived without a gap. */
+  let arrivedBy = -Infinity;
+  let arrivedSince = -Infinity;
 
   function getNode(): number {
     if (node === undefined) throw new Error("this process has not joined the nodes");
     return node;
   }
 
-  /** Notes an acknowledged heartbeat. The database's time was read at some moment between `sentAt` and now. */
-  function noteHeard(sentAt: number, databaseNow: number): void {
-    const wayMs = (ctx.clock.monotonic() - sentAt) / 2;
-    if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(databaseNow + wayMs - ctx.clock.steady());
-    if (sentAt - heardAt > leaseMs * LONGEST_GAP) heardSince = sentAt;
+  /** Notes an acknowledged heartbeat, which arrived at some moment between `sentAt` and now. */
+  function noteHeard(sentAt: number, row: Joined): void {
+    arrivedBy = ctx.clock.monotonic();
+    const wayMs = (arrivedBy - sentAt) / 2;
+    if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(row.now + wayMs - ctx.clock.steady());
+    const wasForgotten = row.startedAt !== joinedAt;
+    const longestGap = leaseMs * LONGEST_GAP;
+    if (wasForgotten || sentAt - heardAt > longestGap) heardSince = sentAt;
+    // The one before may have arrived as soon as it was sent, and this one only now.
+    if (wasForgotten || arrivedBy - heardAt > longestGap) arrivedSince = arrivedBy;
     heardAt = sentAt;
   }
 
-  const heardForMs = () => heardAt - heardSince;
+  const heardForMs = () => heardAt - arrivedSince;
 
   async function takeOver(): Promise<number> {
     const now = ctx.clock.now();
@@ -135,16 +146,19 @@ export function createMembership(ctx: Context): Membership {
     return hopeless.length;
   }
 
-  async function beat(): Promise<void> {
+  async function beat(): Promise<More> {
     const sentAt = ctx.clock.monotonic();
     const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts()) });
     const [row] = heard.rows;
     if (!row) throw new Error("the heartbeat has no row");
-    noteHeard(sentAt, row.now);
+    noteHeard(sentAt, row);
     if (row.startedAt !== joinedAt) await comeBack(row.startedAt);
-    if (heardForMs() < leaseMs) return;
-    const taken = await takeOver();
-    if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
+    if (heardForMs() >= leaseMs) {
+      const taken = await takeOver();
+      if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
+    }
+    // Whatever came after the acknowledgement must not make the gap to the next heartbeat longer.
+    return { inMs: arrivedBy + leaseMs / 3 - ctx.clock.monotonic() };
   }
 
   /** Other nodes had declared this one dead, and taken over its work. If this fails, the next heartbeat repeats it. */
@@ -181,7 +195,7 @@ export function createMembership(ctx: Context): Membership {
       });
       const [added] = joined.node.rows;
       if (!added) throw new Error("the node was not added");
-      noteHeard(sentAt, added.now);
+      noteHeard(sentAt, added);
       node = added.seq;
       joinedAt = added.startedAt;
       ctx.live.node = node;
@@ -194,7 +208,7 @@ export function createMembership(ctx: Context): Membership {
     async stop() {
       await heartbeats.stop();
       if (node === undefined) return;
-      await ctx.writer.write({ forgotten: forgetNode(node), settled: forgetSettlements(node) });
+      await ctx.writer.write({ forgotten: forgetNode(node) });
     },
   };
 }

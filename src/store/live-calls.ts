@@ -66,8 +66,9 @@ export function isSettled(error: unknown): boolean {
 }
 
 /**
- * Forgets which settlement of a node was the last one, and those of dead nodes that have stored none for so long that they
- * will not come back.
+ * Forgets which settlements were the last ones: that of `node`, a process that has just started, and those of dead nodes
+ * that have stored none for so long that they will not come back. That of a process that has just stopped is kept,
+ * because a settlement whose answer was given up may still reach the database.
  */
 export function forgetSettlements(node: number): Statement {
   return {

@@ -32,5 +32,5 @@ test("a process that stood still stores what its live calls have cost before it 
   await expect(books.reserve(payer, 1, signal)).rejects.toMatchObject({ code: "QUOTA_EXCEEDED" });
   const { rows } = await client.execute("SELECT count(*) AS n FROM live_calls");
   expect(rows[0]?.["n"]).toBe(0);
-  await books.stop();
+  await books.stop(0);
 });

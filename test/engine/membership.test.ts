@@ -7,6 +7,7 @@ import { createMembership } from "../../src/engine/recovery.ts";
 import { createSignals } from "../../src/lib/signals.ts";
 import { ensureKeys } from "../../src/services/first-keys.ts";
 import { revokeForsakenKeys } from "../../src/store/api-keys.ts";
+import { isSettled, settleLive } from "../../src/store/live-calls.ts";
 import { forgetNode } from "../../src/store/nodes.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
@@ -100,6 +101,54 @@ test("a process judges its own lease by its monotonic clock, from the sending of
   });
   state.wayMs = 0;
   await membership.stop();
+});
+
+test("a process declares no other dead while its own heartbeats may arrive with gaps, however regularly it sends them", async () => {
+  await using app = await startServer();
+  const { state, membership } = givenProcess(app);
+  const { client: database } = app.ctx;
+  await database.execute(
+    `INSERT INTO nodes (seq, started_at, heartbeat_at, lease_ms) VALUES (99, 0, 0, ${LEASE_MS})`,
+  );
+  const silent = async () =>
+    (await database.execute("SELECT 1 FROM nodes WHERE seq = 99")).rows.length;
+  await membership.start();
+  // Less than the longest gap of two thirds of a lease; but two heartbeats may arrive almost twice as far apart.
+  state.wayMs = LEASE_MS / 2;
+  await until(() => state.late > 6 || undefined);
+  expect(await silent()).toBe(1);
+  // Healthy again, it judges once it has been heard for a lease.
+  state.wayMs = LEASE_MS / 6;
+  await until(async () => (await silent()) === 0 || undefined);
+  await membership.stop();
+});
+
+test("a process that was declared dead knows that what it had before is not its own any more", async () => {
+  await using app = await startServer();
+  const { state, membership } = givenProcess(app);
+  await membership.start();
+  const [before, back] = [LEASE_MS / 6, LEASE_MS / 3];
+  state.monotonicMs = back;
+  expect(membership.isAlive(before)).toBe(true);
+  await app.ctx.writer.write({ forgotten: forgetNode(membership.node()) });
+  await until(() => state.lost > 0 || undefined);
+  expect([membership.isAlive(), membership.isAlive(before)]).toEqual([true, false]);
+  expect(membership.isAlive(back)).toBe(true);
+  await membership.stop();
+});
+
+test("a settlement of live calls that reaches the database after its process has stopped is not stored again", async () => {
+  await using app = await startServer();
+  const { ctx, membership } = givenProcess(app);
+  await membership.start();
+  const which = { node: membership.node(), number: 1 };
+  const settle = () =>
+    ctx.writer
+      .write(settleLive([], { reservations: [], budgeted: [] }, which, 0))
+      .then(() => "stored", isSettled);
+  expect(await settle()).toBe("stored");
+  await membership.stop();
+  expect(await settle()).toBe(true);
 });
 
 test("a process whose lease lapsed before it began what it had claimed gives it back, and calls nobody", async () => {

@@ -47,10 +47,9 @@ export const ACCEPTED: Accepted[] = [
     ["DELETE FROM live_calls WHERE node = ?", "SCAN live_calls"],
     ["SELECT seq FROM live_calls WHERE node = ?", "SCAN live_calls"],
   ]),
-  ...each(
-    "its table has a row for each process of the last month, and is read when one starts or stops",
-    [["DELETE FROM live_settlements WHERE node = ?", "SCAN live_settlements"]],
-  ),
+  ...each("its table has a row for each process of the last month, and is read when one starts", [
+    ["DELETE FROM live_settlements WHERE node = ?", "SCAN live_settlements"],
+  ]),
   ...each("sorts endpoints, of which there are few", [
     ["FROM webhooks WHERE is_active AND waiting > retrying", SORT],
   ]),

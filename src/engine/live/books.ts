@@ -41,6 +41,9 @@ export type LiveEnd = {
 const LINGER_MS = 250;
 /** A shorter time if a reservation ends, because other calls may need the money. */
 const RELEASE_MS = 20;
+/** The least time to store the last results, however short the grace period, and the pause between two attempts. */
+const STORING_MS = 2000;
+const STORE_AGAIN_MS = 200;
 /** The growing pause between two attempts to reserve money while other calls have reserved all of it. */
 const AGAIN_MS = { first: 20, most: 500 };
 
@@ -61,8 +64,13 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
   /** The settlement that is being stored, or could not be stored yet. */
   let unsettled: ReturnType<typeof takeEnds> | undefined;
   let settlements = 0;
-  /** The reservations whose end is not stored yet, and those in the table that were unknown at the last look. */
-  const held = new Set<number>();
+  /** Why calls that wait for money are refused from now on. */
+  let closed: AppError | undefined;
+  /**
+   * The reservations whose end is not stored yet, with the times at which they were requested, and those in the table that
+   * were unknown at the last look.
+   */
+  const held = new Map<number, number>();
   let strays = new Set<number>();
 
   const comparing = createLoop({
@@ -88,8 +96,10 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
     work: flush,
   });
 
+  const isStored = () => !unsettled && ends === 0;
+
   async function flush(): Promise<void> {
-    if (!unsettled && ends === 0) return;
+    if (isStored()) return;
     const settling = (unsettled ??= takeEnds());
     const { tallies, freed, spenders, number } = settling;
     const money = { reservations: freed, budgeted: [...spenders] };
@@ -128,14 +138,11 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
         const { made } = await ctx.writer.write({ made: reserveLive(wanted, ctx.clock.now()) });
         const [row] = made.rows;
         if (row && isAlive(sentAt)) {
-          held.add(row.seq);
+          held.set(row.seq, sentAt);
           return row.seq;
         }
-        if (row) {
-          // This process stood still, so others may have ended its reservations. What its calls have cost comes first.
-          this.release(row.seq);
-          await loop.look();
-        } else if (attempt === 0)
+        if (row) await this.giveUp(row.seq);
+        else if (attempt === 0)
           // A dead process may hold the reservations.
           await ctx.writer.write({ ended: endForsaken() });
         if (ctx.clock.monotonic() > until)
@@ -148,7 +155,19 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
           ctx.clock.setTimeout(resolve, Math.min(AGAIN_MS.most, AGAIN_MS.first * 2 ** attempt)),
         );
         signal.throwIfAborted();
+        if (closed) throw closed;
       }
+    },
+
+    /** Whether a reservation exists: others end those of a process that stood still. Calls without one need none. */
+    isHeld(reservation: number | null): boolean {
+      return reservation === null || isAlive(held.get(reservation) ?? -Infinity);
+    },
+
+    /** Ends a reservation that others may have ended. What the calls of this process have cost is stored first. */
+    async giveUp(reservation: number | null): Promise<void> {
+      this.release(reservation);
+      await loop.look();
     },
 
     /** Adds an ended call. */
@@ -179,12 +198,24 @@ export function createLiveBooks(ctx: Context, isAlive: (since: number) => boolea
       comparing.start();
     },
 
-    /** Stores the remaining ended calls. */
-    async stop(): Promise<void> {
+    /** Refuses the calls that wait for money. */
+    refuseWaiting(why: AppError): void {
+      closed = why;
+    },
+
+    /** Stores the remaining ended calls. If that fails, it is tried again for `graceMs`. */
+    async stop(graceMs: number): Promise<void> {
+      const until = ctx.clock.monotonic() + Math.max(STORING_MS, graceMs);
       await comparing.stop();
       await nextRound(ctx.clock);
       await loop.look();
-      if (ends > 0) await loop.look();
+      while (!isStored()) {
+        if (loop.trouble()) {
+          if (ctx.clock.monotonic() >= until) break;
+          await ctx.clock.sleep(STORE_AGAIN_MS);
+        }
+        await loop.look();
+      }
       await loop.stop();
     },
   };

@@ -33,7 +33,7 @@ import {
   unanswered,
 } from "./replies.ts";
 import { createReserving } from "./reserving.ts";
-import { createTurns, type Turn } from "./turns.ts";
+import { type Asking, createTurns, type Turn } from "./turns.ts";
 import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
 
@@ -66,6 +66,7 @@ type Timing = {
  * states:
  *
  *   waiting    for money, if its key has a budget (`reserving.ts`), and for its turn at the pacer (`turns.ts`).
+ *              If others may have ended its reservation by then, because this process seemed dead, it waits for money again.
  *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
  *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
  *   left       by its client. The connection to the provider is closed.
@@ -78,7 +79,9 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   const reserving = createReserving(ctx, { upstreams, books, unmetered });
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
+  /** Calls that are sent and have not ended, and those that have no answer yet, whether they are sent or not. */
   let inFlight = 0;
+  let asked = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
   /**
@@ -93,9 +96,20 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     unmetered,
     onFreed,
     onEnded() {
-      if (--inFlight === 0) onIdle?.();
+      inFlight--;
+      noteIdle();
     },
   });
+
+  const isIdle = () => inFlight + asked === 0;
+
+  function noteIdle(): void {
+    if (isIdle()) onIdle?.();
+  }
+
+  function requireRunning(): void {
+    if (isStopping) throw shuttingDown();
+  }
 
   function passageOf({ upstream }: Turn) {
     const { site, account } = upstream;
@@ -118,13 +132,19 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   async function call(request: LiveRequest): Promise<LiveAnswer> {
     const lane = laneOfModel(request.model, tierOf(request.body) === "flex");
     const tokens = await tokensOf(lane, request);
-    const { reservation, barred: tried } = await reserving.reserve(lane, request);
+    let { reservation, barred: tried } = await reserving.reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
     let isSettling = false;
     try {
       for (;;) {
-        const turn = await takeTurn({ lane, tokens, tried, signal: request.signal }, last);
+        const asking = { lane, tokens, tried, signal: request.signal };
+        const turn = await takeTurn(asking, reservation, last);
+        if (turn === "unpaid") {
+          await books.giveUp(reservation);
+          ({ reservation, barred: tried } = await reserving.reserve(lane, request));
+          continue;
+        }
         if (!turn) break;
         tried.push({ provider: turn.upstream.site.index, model: turn.upstream.model });
         const startedAt = ctx.clock.now();
@@ -150,13 +170,25 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     );
   }
 
-  /** `undefined` if there is another answer already, and no other route is open at once. */
+  /**
+   * `unpaid` if the reservation is gone; `undefined` if there is another answer already, and no other route is open and
+   * paid for at once. Throws if the server stops.
+   */
   async function takeTurn(
-    asking: Parameters<typeof turns.take>[0],
+    asking: Asking,
+    reservation: number | null,
     last: LiveAnswer | undefined,
-  ): Promise<Turn | undefined> {
-    if (last && !turns.hasWay(asking)) return undefined;
-    return turns.take(asking);
+  ): Promise<Turn | "unpaid" | undefined> {
+    const mayGo = () => !isStopping && books.isHeld(reservation);
+    if (last && !(mayGo() && turns.hasWay(asking))) return undefined;
+    requireRunning();
+    const turn = await turns.take(asking);
+    if (mayGo()) return turn;
+    turns.giveBack(turn);
+    onFreed();
+    if (last) return undefined;
+    requireRunning();
+    return "unpaid";
   }
 
   /** Makes a call, and passes the answer on. With a `failure`, another provider may succeed. */
@@ -252,8 +284,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   return {
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
       await opened.promise;
-      if (isStopping)
-        throw new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
+      requireRunning();
       if (inFlight + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
@@ -261,18 +292,27 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
           { retryAfter: 1 },
         );
       const isStream = request.body["stream"] === true;
-      const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
-      return kept ?? call(request);
+      asked++;
+      try {
+        const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
+        return kept ?? (await call(request));
+      } finally {
+        asked--;
+        noteIdle();
+      }
     },
     inFlight: () => inFlight,
     async start(): Promise<void> {
       await books.start();
       opened.resolve();
     },
-    /** Accepts no more calls; those in flight get `graceMs` to end. */
+    /** Accepts no more calls, and refuses those that are not sent; those in flight get `graceMs` to end. */
     async stop(graceMs: number): Promise<void> {
+      const endsAt = ctx.clock.monotonic() + graceMs;
       isStopping = true;
-      if (inFlight > 0)
+      books.refuseWaiting(shuttingDown());
+      turns.refuseWaiting(shuttingDown());
+      if (!isIdle())
         await new Promise<void>((resolve) => {
           const cancel = ctx.clock.setTimeout(resolve, graceMs);
           onIdle = () => {
@@ -280,9 +320,13 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
             resolve();
           };
         });
-      await books.stop();
+      await books.stop(endsAt - ctx.clock.monotonic());
     },
   };
+}
+
+function shuttingDown(): AppError {
+  return new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
 }
 
 const TIMED_OUT = "timed out";

@@ -39,7 +39,7 @@ const MINUTE_MS = 60_000;
  *   waits    in a queue for its model. Batches leave the room that waiting calls need. The first of the queue
  *            starts as soon as it may.
  *   is refused  with 429 if it would wait longer than LIVE_MAX_WAIT_MS, as far as the pacer knows, or has done so; with 503
- *            if no provider can be reached.
+ *            if no provider can be reached, or the server stops.
  *   leaves   when its client disconnects.
  */
 export function createTurns(
@@ -138,6 +138,21 @@ export function createTurns(
         });
         serve(lane, own);
       });
+    },
+    /** Ends the turn of a call that is not sent. */
+    giveBack({ upstream, begun, ticket }: Turn): void {
+      const now = clock.steady();
+      upstreams.end(begun, { failure: null, isAbandoned: true }, now);
+      if (ticket)
+        upstream.pacer.end(ticket, { outcome: "failed", signals: null, usedTokens: 0 }, now);
+    },
+    /** Refuses the calls that wait. */
+    refuseWaiting(why: AppError): void {
+      for (const [name, line] of lines)
+        for (let waiter = line.waiters[0]; waiter; waiter = line.waiters[0]) {
+          leave(name, line, waiter);
+          waiter.reject(why);
+        }
     },
     waiting: () => [...lines.values()].reduce((sum, { waiters }) => sum + waiters.length, 0),
   };
