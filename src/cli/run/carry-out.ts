@@ -4,7 +4,7 @@ import type { Connection } from "../connect.ts";
 import { CliError, EXIT, type Exit } from "../failure.ts";
 import { shellLine } from "../format.ts";
 import { endedOf } from "./bar.ts";
-import { type Followed, follow, getBatch } from "./follow.ts";
+import { type Followed, follow, getBatch, hasEnded } from "./follow.ts";
 import { type Out, writeResults } from "./results.ts";
 import { describeSummary, summarize } from "./summary.ts";
 
@@ -27,13 +27,8 @@ export async function carryOut(
   id: string,
   { target = null, out, isWritten = false, again, trouble = () => null }: CarryOut,
 ): Promise<Exit> {
-  const { terminal, interrupt, clock, json } = tools;
-  const batch = await follow(connection, { ...tools, trouble }, id, target);
-  if (batch.isInterrupted) {
-    const paused = await pauseBatch(connection, tools, batch);
-    if (paused) throw new CliError(interrupt.exit(), interruptedAt(paused, again));
-  }
-  const ended = await getBatch(connection, id);
+  const { terminal, clock, json } = tools;
+  const ended = await untilEnded(connection, tools, id, { target, again, trouble });
   const isWhole = ended.status !== "paused";
   if (out && isWhole && !isWritten)
     await writeResults(connection, { terminal, clock }, id, {
@@ -45,6 +40,24 @@ export async function carryOut(
   if (json) await terminal.out(`${JSON.stringify(summary, null, 2)}\n`);
   else terminal.say(describeSummary(summary));
   return conclude(connection, tools, ended, { out, again, isPilot: target !== null });
+}
+
+/** Follows a batch until it stays ended: another client may resume or retry it as soon as it has. */
+async function untilEnded(
+  connection: Connection,
+  tools: Tools,
+  id: string,
+  { target, again, trouble }: Required<Pick<CarryOut, "target" | "again" | "trouble">>,
+): Promise<Batch> {
+  for (;;) {
+    const batch = await follow(connection, { ...tools, trouble }, id, target);
+    if (batch.isInterrupted) {
+      const paused = await pauseBatch(connection, tools, batch);
+      if (paused) throw new CliError(tools.interrupt.exit(), interruptedAt(paused, again));
+    }
+    const now = await getBatch(connection, id);
+    if (hasEnded(now, target)) return now;
+  }
 }
 
 /** Pauses the batch after an interrupt; `undefined` if it had already ended. */
