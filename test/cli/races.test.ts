@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { connect } from "../../src/cli/connect.ts";
@@ -7,11 +7,11 @@ import { listenForInterrupt } from "../../src/cli/interrupt.ts";
 import { follow } from "../../src/cli/run/follow.ts";
 import { createTerminal } from "../../src/cli/terminal.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { runCommand } from "../support/command-line.ts";
+import { runCommand, startCommand } from "../support/command-line.ts";
 import { passOn, startFront } from "../support/front.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
-import { type Json, KEY, startServer } from "../support/server.ts";
+import { type Json, KEY, startServer, type TestServer } from "../support/server.ts";
 
 /** What other clients of the same server and folder do meanwhile. */
 
@@ -49,6 +49,113 @@ test("results are not written while another client has what failed run again", a
 
   expect([run.code, run.err]).toEqual([0, expect.stringContaining("2 of 2 answered")]);
   expect(readFileSync(join(folder.path, "p-results.csv"), "utf8")).toContain("re: b");
+});
+
+/** A provider that answers `n` calls, and holds the others until they are released. */
+async function startHolding(n: number) {
+  const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const provider = await startProvider(async () => {
+    if (provider.requests.length <= n) return undefined;
+    reached.resolve();
+    await released.promise;
+    return undefined;
+  });
+  return {
+    provider,
+    reached: reached.promise,
+    release: () => released.resolve(),
+    [Symbol.asyncDispose]: () => provider[Symbol.asyncDispose](),
+  };
+}
+
+test.each(["of a server", "of a folder"])(
+  "a trial %s that was interrupted counts the rows that it had begun",
+  async (where) => {
+    await using holding = await startHolding(2);
+    const { provider, reached, release } = holding;
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "2" });
+    using folder = temporaryFolder();
+    writeFileSync(join(folder.path, "p.csv"), "prompt\na\nb\nc\nd\ne\nf\ng\nh\n");
+    const isServer = where === "of a server";
+    const env: Record<string, string> = isServer
+      ? { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY }
+      : { ...provider.env, MAX_CONCURRENCY: "2" };
+    const args = ["run", "p.csv", "--limit", "6"];
+
+    const first = startCommand(folder.path, args, { env });
+    await reached;
+    first.kill("SIGINT");
+    const interrupted = await first.ended();
+    const second = startCommand(folder.path, args, { env });
+    await second.said(/Rows of an earlier trial are under way/);
+    release();
+    const last = await second.ended();
+
+    expect([interrupted.code, interrupted.err]).toEqual([
+      130,
+      expect.stringMatching(/Interrupted at \d of 6 rows; those already begun go on (at|with) the/),
+    ]);
+    expect(interrupted.err).not.toContain("Paused");
+    expect([last.code, provider.counts.size]).toEqual([0, 6]);
+    if (isServer) expect(provider.requests.length).toBe(6);
+  },
+);
+
+type Act = (app: TestServer, batch: string, release: () => void) => Promise<unknown>;
+
+const startAndPause: Act = async (app, batch) => {
+  await app.post(`${batch}/execute`);
+  expect((await app.post(`${batch}/pause`)).status).toBe(200);
+};
+
+/** Runs three rows while other clients act: each time just before the first request whose path ends with a name. */
+async function runWhile(acts: Record<string, Act>, options: string[] = []) {
+  await using holding = await startHolding(0);
+  await using app = await startServer({ ...holding.provider.env, MAX_CONCURRENCY: "1" });
+  const left = new Map(Object.entries(acts));
+  let path = "";
+  await using front = startFront(async (request) => {
+    const [, batch, name = ""] = /(\/batches\/run-\w+)\/(\w+)/.exec(request.url) ?? [];
+    path = batch ?? path;
+    const act = left.get(name);
+    left.delete(name);
+    await act?.(app, path, holding.release);
+    if (left.size === 0) holding.release();
+    return passOn(app, request);
+  });
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "p.csv"), "prompt\na\nb\nc\n");
+  const args = ["run", "p.csv", "--server", front.url, ...options];
+  const { code, err } = await runCommand(folder.path, args, { env: { GPTRUNNER_KEY: KEY } });
+  const { status, config } = (await app.get(path)).body.data;
+  const hasResults = existsSync(join(folder.path, "p-results.csv"));
+  return { outcome: [code, status, hasResults], err, config };
+}
+
+test("a batch that others start and pause as the command starts it is resumed", async () => {
+  const { outcome, err } = await runWhile({ execute: startAndPause });
+  expect(outcome).toEqual([0, "completed", true]);
+  expect(err).not.toContain("Paused");
+});
+
+test("a batch that others pause and end as the command resumes it gets its results", async () => {
+  const { outcome } = await runWhile({
+    estimate: startAndPause,
+    async resume(app, batch, release) {
+      await app.post(`${batch}/resume`);
+      release();
+      await app.finished(batch.replace("/batches/", ""));
+    },
+  });
+  expect(outcome).toEqual([0, "completed", true]);
+});
+
+test("the caps of a command hold, whatever others set while it asked", async () => {
+  const patch: Act = (app, batch) => app.patch(batch, { maxConcurrency: 9, maxCostUsd: 9 });
+  const options = ["--concurrency", "2", "--max-cost", "1", "--model", "gpt-4o"];
+  const { outcome, config } = await runWhile({ estimate: patch }, options);
+  expect(outcome).toEqual([0, "completed", true]);
+  expect(config).toMatchObject({ maxConcurrency: 2, maxCostUsd: 1 });
 });
 
 test("an interrupt as a batch ends leaves it ended", async () => {

@@ -1,9 +1,8 @@
-import { type Batch, type BatchSummary, failedWith, pagesOf } from "../client.ts";
+import { type Batch, type BatchSummary, failedWith, pagesOf, type Task } from "../client.ts";
 import type { Tools } from "../command.ts";
 import type { Connection } from "../connect.ts";
 import { pause } from "../interrupt.ts";
 import { triedOf } from "./bar.ts";
-import { isStartedAlready } from "./estimate.ts";
 import { getBatch } from "./follow.ts";
 
 export type Caps = { maxCostUsd: number | undefined; maxConcurrency: number | undefined };
@@ -39,26 +38,22 @@ export async function setCaps({ api }: Connection, { id, config }: Batch, caps: 
   });
 }
 
-/** Starts or resumes a batch, unless it is already running. */
+/** Starts or resumes a batch, whatever other clients do with it meanwhile. */
 export async function startBatch(
-  { api }: Connection,
-  { id, status }: Batch,
+  connection: Connection,
+  { id, status }: Pick<Batch, "id" | "status">,
   isSimulated: boolean,
 ): Promise<void> {
+  if (status !== "pending" && status !== "paused") return;
   const path = `/batches/${encodeURIComponent(id)}`;
-  if (status === "paused") {
-    await api.call(`${path}/resume`, { method: "POST", isRepeatable: true });
-    return;
-  }
-  if (status !== "pending") return;
+  const once = { method: "POST", isRepeatable: true } as const;
   try {
-    await api.call(`${path}/execute`, {
-      method: "POST",
-      body: { isDryRun: isSimulated },
-      isRepeatable: true,
-    });
+    if (status === "paused") await connection.api.call(`${path}/resume`, once);
+    else await connection.api.call(`${path}/execute`, { ...once, body: { isDryRun: isSimulated } });
   } catch (error) {
-    if (!isStartedAlready(error)) throw error;
+    if (!failedWith(error, "BATCH_RUNNING", "BATCH_FINISHED")) throw error;
+    const now = await getBatch(connection, id);
+    if (now.status !== status) await startBatch(connection, now, isSimulated);
   }
 }
 
