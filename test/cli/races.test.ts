@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { connect } from "../../src/cli/connect.ts";
@@ -11,7 +11,7 @@ import { runCommand, startCommand } from "../support/command-line.ts";
 import { passOn, startFront } from "../support/front.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
-import { type Json, KEY, startServer, type TestServer } from "../support/server.ts";
+import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
 
 /** What other clients of the same server and folder do meanwhile. */
 
@@ -156,6 +156,42 @@ test("the caps of a command hold, whatever others set while it asked", async () 
   const { outcome, config } = await runWhile({ estimate: patch }, options);
   expect(outcome).toEqual([0, "completed", true]);
   expect(config).toMatchObject({ maxConcurrency: 2, maxCostUsd: 1 });
+});
+
+test("results replace no file that appears while they are downloaded", async () => {
+  await using app = await startServer();
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "a" }] });
+  await app.post("/batches/b/execute", { isDryRun: true });
+  await app.finished("b");
+  using folder = temporaryFolder();
+  const path = join(folder.path, "r.csv");
+  const isBegun = () => readdirSync(folder.path).some((name) => name.endsWith(".tmp"));
+  await using front = startFront((request) => {
+    if (!request.url.includes("/results")) return passOn(app, request);
+    const body = new ReadableStream<string>({
+      async start(controller) {
+        controller.enqueue("prompt\n");
+        await until(isBegun);
+        writeFileSync(path, "precious");
+        controller.enqueue("a\n");
+        controller.close();
+      },
+    });
+    return new Response(body.pipeThrough(new TextEncoderStream()));
+  });
+  const results = (...options: string[]) =>
+    runCommand(
+      folder.path,
+      ["batch", "results", "b", "--out", "r.csv", "--server", front.url, ...options],
+      { env: { GPTRUNNER_KEY: KEY } },
+    );
+
+  const refused = await results();
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("r.csv exists")]);
+  expect(readFileSync(path, "utf8")).toBe("precious");
+  expect(isBegun()).toBe(false);
+  expect((await results("--force")).code).toBe(0);
+  expect(readFileSync(path, "utf8")).toBe("prompt\na\n");
 });
 
 test("an interrupt as a batch ends leaves it ended", async () => {
