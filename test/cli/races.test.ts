@@ -7,7 +7,7 @@ import { listenForInterrupt } from "../../src/cli/interrupt.ts";
 import { follow } from "../../src/cli/run/follow.ts";
 import { createTerminal } from "../../src/cli/terminal.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { runCommand, startCommand } from "../support/command-line.ts";
+import { type Outcome, runCommand, startCommand } from "../support/command-line.ts";
 import { passOn, startFront } from "../support/front.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
@@ -192,6 +192,67 @@ test("results replace no file that appears while they are downloaded", async () 
   expect(isBegun()).toBe(false);
   expect((await results("--force")).code).toBe(0);
   expect(readFileSync(path, "utf8")).toBe("prompt\na\n");
+});
+
+const isCreation = ({ method, url }: Request) => method === "POST" && url.endsWith("/batches");
+
+test("a creation that goes on at the server after its answer was lost is waited for, with its upload", async () => {
+  await using app = await startServer();
+  const creations: Request[] = [];
+  let isRefused = false;
+  await using front = startFront(async (request) => {
+    if (isCreation(request)) {
+      const { url, headers } = request;
+      const body = await request.text();
+      const creation = () => new Request(url, { method: "POST", headers, body });
+      creations.push(creation());
+      if (creations.length === 1) return new Response("lost", { status: 502 });
+      // The rows of the first request have their ids before its batch can be found.
+      const row = `${JSON.parse(body).id}.p`;
+      await app.post("/tasks", { id: row, prompt: "a" });
+      const refusal = await passOn(app, creation());
+      isRefused = refusal.status === 400;
+      await app.del(`/tasks/${row}`);
+      return refusal;
+    }
+    const answer = await passOn(app, request);
+    const [first] = creations;
+    if (first && isRefused && isLook(request)) {
+      isRefused = false;
+      expect((await passOn(app, first)).status).toBe(201);
+    }
+    return answer;
+  });
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "p.csv"), "id,prompt\np,a\n");
+  const args = ["run", "p.csv", "--simulate", "--server", front.url];
+  const run = await runCommand(folder.path, args, { env: { GPTRUNNER_KEY: KEY } });
+
+  expect([run.code, run.err]).toEqual([0, expect.stringContaining("1 of 1 answered")]);
+  const keys = creations.map(({ headers }) => headers.get("idempotency-key"));
+  expect(keys).toEqual([expect.stringMatching(/^cli-run-\w+$/), keys[0]]);
+});
+
+test("of two equal runs that create the batch at once, the later one uses that of the first", async () => {
+  await using app = await startServer();
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "p.csv"), "id,prompt\np,a\n");
+  const run = (server: string, out: string) => {
+    const args = ["run", "p.csv", "--simulate", "--server", server, "--out", out];
+    return runCommand(folder.path, args, { env: { GPTRUNNER_KEY: KEY } });
+  };
+  const others: Outcome[] = [];
+  await using front = startFront(async (request) => {
+    if (isCreation(request)) others.push(await run(app.url, "other.csv"));
+    return passOn(app, request);
+  });
+  const late = await run(front.url, "late.csv");
+
+  expect([late.code, ...others.map(({ code }) => code)]).toEqual([0, 0]);
+  const read = (name: string) => readFileSync(join(folder.path, name), "utf8");
+  expect(read("late.csv")).toBe(read("other.csv"));
+  expect((await app.get("/batches")).body.data.batches).toHaveLength(1);
+  expect((await app.get("/files")).body.data.files).toEqual([]);
 });
 
 test("an interrupt as a batch ends leaves it ended", async () => {

@@ -141,10 +141,11 @@ async function agree(
 /** The batch of a job: the existing one, or a new one. */
 async function prepare(
   connection: Connection,
-  { terminal, interrupt }: Tools,
+  tools: Tools,
   job: Job,
   { again }: RunOptions,
 ): Promise<Batch> {
+  const { terminal } = tools;
   const found = await findRun(connection, job, again);
   if ("batch" in found) {
     const { id, status, progress } = found.batch;
@@ -154,10 +155,9 @@ async function prepare(
     return found.batch;
   }
   const baseBatch = again ? undefined : await findBase(connection, job);
-  const { batch, reused } = await createRun(connection, job, {
+  const { batch, reused } = await createRun(connection, tools, job, {
     id: found.newId,
     baseBatch,
-    signal: interrupt.signal,
   });
   const skipped = batch.input?.skipped ?? 0;
   terminal.say(
