@@ -255,6 +255,36 @@ test("of two equal runs that create the batch at once, the later one uses that o
   expect((await app.get("/files")).body.data.files).toEqual([]);
 });
 
+test("an interrupt of ask is reported as one, though the answer comes as it cancels", async () => {
+  await using holding = await startHolding(0);
+  await using app = await startServer(holding.provider.env);
+  await using front = startFront(async (request) => {
+    const task = /tasks\/(.+)\/cancel$/.exec(request.url)?.[1];
+    if (task !== undefined) {
+      holding.release();
+      await app.ended(task);
+    }
+    return passOn(app, request);
+  });
+  using folder = temporaryFolder();
+  const args = ["ask", "a", "--server", front.url];
+  const asking = startCommand(folder.path, args, { env: { GPTRUNNER_KEY: KEY } });
+  await holding.reached;
+  asking.kill("SIGINT");
+
+  expect(await asking.ended()).toEqual({ code: 130, out: "", err: "Interrupted\n" });
+});
+
+test("commands that start at once in a new folder agree on its key", async () => {
+  using folder = temporaryFolder();
+  const list = () => runCommand(folder.path, ["batch", "ls"]);
+  const outcomes = await Promise.all([list(), list(), list()]);
+  // Only one at a time can use the folder.
+  expect(outcomes.filter(({ code }) => code !== 0 && code !== 6)).toEqual([]);
+  const files = readdirSync(join(folder.path, ".gptrunner"));
+  expect(files.filter((name) => name.startsWith("key"))).toEqual(["key"]);
+});
+
 test("an interrupt as a batch ends leaves it ended", async () => {
   await using app = await startServer();
   const body = { id: "b", tasks: [{ prompt: "a" }] };
