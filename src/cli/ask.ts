@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 
 import { newId } from "../lib/ids.ts";
 import { createSystemRandom } from "../lib/random.ts";
-import type { Task } from "./client.ts";
+import { failedWith, type Task } from "./client.ts";
 import { actOn, commaList, serverCommand, type Tools, whole } from "./command.ts";
 import type { Connection } from "./connect.ts";
 import { CliError, EXIT, type Exit, usageError } from "./failure.ts";
@@ -54,7 +54,6 @@ async function ask(
     { role: "system", content: systemPrompt },
     { role: "user", content: prompt },
   ];
-  const path = `/tasks/${id}`;
   try {
     const task = await untilEnded(connection, tools, {
       id,
@@ -63,9 +62,17 @@ async function ask(
     });
     return await report(tools, task);
   } catch (error) {
-    if (tools.interrupt.signal.aborted)
-      await connection.api.call(`${path}/cancel`, { method: "POST" });
+    if (tools.interrupt.signal.aborted) await cancel(connection, id);
     throw error;
+  }
+}
+
+/** Cancels the task of an interrupted command, unless it has just ended or was not created yet. */
+async function cancel({ api }: Connection, id: string): Promise<void> {
+  try {
+    await api.call(`/tasks/${id}/cancel`, { method: "POST" });
+  } catch (error) {
+    if (!failedWith(error, "TASK_FINISHED", "TASK_NOT_FOUND")) throw error;
   }
 }
 

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -111,14 +120,36 @@ function keyOf(folder: string): string {
   );
 }
 
-/** If two commands start at once in a new folder, one of them creates the key. */
+/**
+ * If two commands start at once in a new folder, one of them creates the key. It gets its name when it is written, so
+ * that the other never reads an empty file.
+ */
 function makeKey(path: string): void {
   const key = `gtr_${randomSecret(40)}\n`;
+  const temporary = `${path}.${randomSecret(16)}.tmp`;
   try {
-    writeFileSync(path, key, { mode: FILE_MODE, flag: "wx" });
+    writeFileSync(temporary, key, { mode: FILE_MODE, flag: "wx" });
+    linkOrCopy(temporary, path);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (!isTaken(error)) throw error;
+  } finally {
+    rmSync(temporary, { force: true });
   }
+}
+
+/** Gives a file another name. Throws `EEXIST` if the name is taken. */
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    // Some file systems have no links.
+    if (isTaken(error)) throw error;
+    copyFileSync(from, to, constants.COPYFILE_EXCL);
+  }
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EEXIST";
 }
 
 async function startOrExplain(config: Config, folder: string): Promise<Runner> {

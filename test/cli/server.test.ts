@@ -3,6 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { type Outcome, runCommand, startCommand } from "../support/command-line.ts";
+import { passOn, startFront } from "../support/front.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { type Json, KEY, startServer, until } from "../support/server.ts";
@@ -139,19 +140,6 @@ test("serve --json announces the server of a folder, watch tells what happens th
   ]);
 });
 
-/** A proxy in front of a server. It can be down, slow its clients down, or answer like something else. */
-function startFront(answer: (request: Request) => Response | Promise<Response> | undefined) {
-  const front = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch: (request) => answer(request) ?? new Response("gone", { status: 502 }),
-  });
-  return {
-    url: `http://127.0.0.1:${front.port}`,
-    [Symbol.asyncDispose]: () => front.stop(true),
-  };
-}
-
 test("the command waits for a server that goes away, the batch continues there, and Ctrl-C pauses it", async () => {
   const held = Promise.withResolvers<void>();
   await using provider = await startProvider(async ({ prompt }) => {
@@ -163,7 +151,7 @@ test("the command waits for a server that goes away, the batch continues there, 
   let missed = 0;
   await using front = startFront((request) => {
     if (isAway) missed++;
-    return isAway ? undefined : app.runner.fetch(request, { address: () => "127.0.0.1" });
+    return isAway ? undefined : passOn(app, request);
   });
   using folder = temporaryFolder();
   writeFileSync(join(folder.path, "p.csv"), "prompt\na\nb\nc\n");

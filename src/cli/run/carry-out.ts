@@ -3,8 +3,8 @@ import type { Tools } from "../command.ts";
 import type { Connection } from "../connect.ts";
 import { CliError, EXIT, type Exit } from "../failure.ts";
 import { shellLine } from "../format.ts";
-import { endedOf } from "./bar.ts";
-import { type Followed, follow, getBatch } from "./follow.ts";
+import { endedOf, triedOf } from "./bar.ts";
+import { type Followed, follow, getBatch, hasEnded } from "./follow.ts";
 import { type Out, writeResults } from "./results.ts";
 import { describeSummary, summarize } from "./summary.ts";
 
@@ -27,13 +27,8 @@ export async function carryOut(
   id: string,
   { target = null, out, isWritten = false, again, trouble = () => null }: CarryOut,
 ): Promise<Exit> {
-  const { terminal, interrupt, clock, json } = tools;
-  const batch = await follow(connection, { ...tools, trouble }, id, target);
-  if (batch.isInterrupted) {
-    const paused = await pauseBatch(connection, tools, batch);
-    if (paused) throw new CliError(interrupt.exit(), interruptedAt(paused, again));
-  }
-  const ended = await getBatch(connection, id);
+  const { terminal, clock, json } = tools;
+  const ended = await untilEnded(connection, tools, id, { target, again, trouble });
   const isWhole = ended.status !== "paused";
   if (out && isWhole && !isWritten)
     await writeResults(connection, { terminal, clock }, id, {
@@ -47,14 +42,35 @@ export async function carryOut(
   return conclude(connection, tools, ended, { out, again, isPilot: target !== null });
 }
 
-/** Pauses the batch after an interrupt; `undefined` if it had already ended. */
+/** Follows a batch until it stays ended: another client may resume or retry it as soon as it has. */
+async function untilEnded(
+  connection: Connection,
+  tools: Tools,
+  id: string,
+  { target, again, trouble }: Required<Pick<CarryOut, "target" | "again" | "trouble">>,
+): Promise<Batch> {
+  for (;;) {
+    const batch = await follow(connection, { ...tools, trouble }, id, target);
+    if (batch.isInterrupted) {
+      const paused = await pauseBatch(connection, tools, batch);
+      if (paused) {
+        const stopped = describeInterrupt(paused, target, connection.isEmbedded);
+        throw new CliError(tools.interrupt.exit(), `${stopped}. To continue:\n  ${again}`);
+      }
+    }
+    const now = await getBatch(connection, id);
+    if (hasEnded(now, target) || (batch.isInterrupted && now.status !== "running")) return now;
+  }
+}
+
+/** Pauses the batch after an interrupt; a pilot cannot be paused. `undefined` if the batch had already ended. */
 async function pauseBatch(
   connection: Connection,
   { terminal }: Tools,
   batch: Followed,
-): Promise<Pick<Batch, "progress"> | undefined> {
+): Promise<Pick<Batch, "status" | "progress"> | undefined> {
   const { id, status } = batch;
-  if (status !== "running") return batch;
+  if (status !== "running") return status === "pending" ? batch : undefined;
   terminal.say("Pausing; calls in flight may finish. Ctrl-C again ends at once, and loses nothing");
   try {
     return await connection.api.call<BatchSummary>(`/batches/${encodeURIComponent(id)}/pause`, {
@@ -67,8 +83,15 @@ async function pauseBatch(
   }
 }
 
-function interruptedAt(batch: Pick<Batch, "progress">, again: string): string {
-  return `Paused at ${endedOf(batch)} of ${batch.progress.total} rows. To continue:\n  ${again}`;
+function describeInterrupt(
+  batch: Pick<Batch, "status" | "progress">,
+  target: number | null,
+  isEmbedded: boolean,
+): string {
+  const { status, progress } = batch;
+  if (status !== "pending") return `Paused at ${endedOf(batch)} of ${progress.total} rows`;
+  const where = isEmbedded ? "with the next command in this folder" : "at the server";
+  return `Interrupted at ${triedOf(batch)} of ${target ?? progress.total} rows; those already begun go on ${where}`;
 }
 
 /** Prints what to do next, and returns the exit code. */

@@ -1,4 +1,4 @@
-import { type Batch, failedWith } from "../client.ts";
+import type { Batch } from "../client.ts";
 import type { Tools } from "../command.ts";
 import type { Connection } from "../connect.ts";
 import { CliError, EXIT } from "../failure.ts";
@@ -56,9 +56,4 @@ export async function confirm(
   const answer = await terminal.ask("Run it? [y/N] ", interrupt.signal);
   if (!/^\s*y(es)?\s*$/i.test(answer))
     throw new CliError(EXIT.unfinished, "Nothing was started", { code: "DECLINED" });
-}
-
-/** Whether another run of the same job has started the batch meanwhile. */
-export function isStartedAlready(error: unknown): boolean {
-  return failedWith(error, "BATCH_RUNNING", "BATCH_FINISHED");
 }

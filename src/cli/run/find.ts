@@ -48,7 +48,7 @@ export async function findRun(
   throw new CliError(EXIT.failed, `There are ${MOST_RUNS} runs of this; delete some of ${id}-…`);
 }
 
-async function findBatch(connection: Connection, id: string): Promise<Batch | undefined> {
+export async function findBatch(connection: Connection, id: string): Promise<Batch | undefined> {
   try {
     return await getBatch(connection, id);
   } catch (error) {

@@ -33,8 +33,9 @@ export async function follow(
   try {
     for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(lookMs * 1.5, longestMs)) {
       bar.show(batch, trouble());
-      const isInterrupted = interrupt.signal.aborted;
-      if (isInterrupted || hasEnded(batch, target)) return { ...batch, isInterrupted };
+      // A batch that has ended has results to write, interrupt or not.
+      if (hasEnded(batch, target)) return { ...batch, isInterrupted: false };
+      if (interrupt.signal.aborted) return { ...batch, isInterrupted: true };
       await pause(clock, lookMs, interrupt.signal);
       batch = await lookAgain(connection, interrupt.signal, batch);
     }
@@ -55,7 +56,8 @@ async function lookAgain(connection: Connection, signal: AbortSignal, last: Batc
   }
 }
 
-function hasEnded(batch: Batch, target: number | null): boolean {
+/** Whether a batch has ended or is paused, or `target` rows of a pilot have ended. */
+export function hasEnded(batch: Batch, target: number | null): boolean {
   if (batch.status === "paused") return true;
   if (target !== null) return triedOf(batch) >= target;
   return ["completed", "failed", "cancelled"].includes(batch.status) && batch.completedAt !== null;

@@ -5,7 +5,13 @@ import type { Clock } from "../../lib/clock.ts";
 import { systemFiles } from "../../lib/file-system.ts";
 import { randomBase32 } from "../../lib/ids.ts";
 import { createSystemRandom } from "../../lib/random.ts";
-import { explainWriting, removeLeftovers, writeWhole } from "../../lib/write-whole.ts";
+import {
+  explainWriting,
+  removeLeftovers,
+  removeTemporary,
+  writeTemporary,
+  writeWhole,
+} from "../../lib/write-whole.ts";
 import type { Query } from "../client.ts";
 import type { Connection } from "../connect.ts";
 import { CliError, EXIT, usageError } from "../failure.ts";
@@ -36,8 +42,7 @@ export function outOf(name: string, isForced: boolean, ofStandardOutput = "csv")
 /** Checks, before anything is paid for, that the results can be written and replace nothing. */
 export function requireRoom({ path, name, isForced }: Out): void {
   if (path === null) return;
-  if (!isForced && existsSync(path))
-    throw usageError(`${name} exists; name another file with --out, or replace it with --force`);
+  if (!isForced && existsSync(path)) throw existsAlready(name);
   try {
     accessSync(dirname(path), constants.W_OK);
   } catch (error) {
@@ -45,6 +50,10 @@ export function requireRoom({ path, name, isForced }: Out): void {
     const why = isMissing ? "there is no such folder" : explainWriting(error);
     throw usageError(`${name} cannot be written: ${why}`);
   }
+}
+
+function existsAlready(name: string): CliError {
+  return usageError(`${name} exists; name another file with --out, or replace it with --force`);
 }
 
 /** Writes the current results of a batch; a file appears completely or not at all. */
@@ -66,7 +75,7 @@ export async function writeResults(
   requireRoom(out);
   const again = shellLine(["batch", "results", id, "--out", out.name, ...connection.flags]);
   try {
-    await writeFile(out.path, pieces, clock);
+    await writeFile(out, out.path, pieces, clock);
   } catch (error) {
     if (signal?.aborted || error instanceof CliError) throw error;
     throw new CliError(
@@ -90,6 +99,7 @@ async function* whole(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
 const LEFTOVER_MS = 3_600_000;
 
 async function writeFile(
+  out: Out,
   path: string,
   pieces: AsyncIterable<Uint8Array>,
   clock: Pick<Clock, "now">,
@@ -99,5 +109,23 @@ async function writeFile(
   const [folder, name] = [dirname(path), basename(path)];
   await removeLeftovers(world, folder, { owner: undefined, before, name });
   const by = { owner: "gptrunner", mark: randomBase32(createSystemRandom(), 16) };
-  await writeWhole(world, path, by, pieces);
+  if (out.isForced) return writeWhole(world, path, by, pieces);
+  const temporary = await writeTemporary(world, path, by, pieces, true);
+  try {
+    if (!(await publishNew(temporary, path))) throw existsAlready(out.name);
+  } finally {
+    await removeTemporary(world, temporary);
+  }
+}
+
+/** Gives a file its name, unless another command has taken it meanwhile. Returns whether it did. */
+async function publishNew(temporary: string, path: string): Promise<boolean> {
+  try {
+    return await systemFiles.link(temporary, path);
+  } catch {
+    // Some file systems have no links.
+    if (existsSync(path)) return false;
+    await systemFiles.rename(temporary, path);
+    return true;
+  }
 }

@@ -12,6 +12,7 @@ import { type AskOptions, configOf } from "./config.ts";
 import { createRun } from "./create.ts";
 import { confirm } from "./estimate.ts";
 import { findBase, findRun, type Job } from "./find.ts";
+import { getBatch } from "./follow.ts";
 import { type Input, openInput, resultsExtension } from "./input.ts";
 import { requireProvider } from "./provider.ts";
 import { type Out, outOf, requireRoom } from "./results.ts";
@@ -101,18 +102,25 @@ async function runJob(
     return carryOut(connection, tools, batch.id, { out, isWritten: isThere, again, trouble });
   }
   requireRoom(out);
-  if (options.limit !== undefined && batch.status !== "pending")
-    throw usageError(
-      `${batch.id} has been started as a whole and is ${batch.status}; a trial with --limit comes before that`,
-    );
+  const { limit } = options;
+  if (limit !== undefined) requireUnstarted(batch);
   await agree(connection, tools, batch, options);
-  await setCaps(connection, batch, caps);
+  // Other clients may have changed it while the question was open.
+  const agreed = await getBatch(connection, batch.id);
+  if (limit !== undefined) requireUnstarted(agreed);
+  await setCaps(connection, agreed, caps);
   await connection.start();
   tools.interrupt.throwIfInterrupted();
-  const { limit } = options;
-  const target = limit === undefined ? null : await startPilot(connection, tools, batch, limit);
-  if (limit === undefined) await startBatch(connection, batch, options.simulate);
+  const target = limit === undefined ? null : await startPilot(connection, tools, agreed, limit);
+  if (limit === undefined) await startBatch(connection, agreed, options.simulate);
   return carryOut(connection, tools, batch.id, { target, out, again, trouble });
+}
+
+function requireUnstarted({ id, status }: Batch): void {
+  if (status !== "pending")
+    throw usageError(
+      `${id} has been started as a whole and is ${status}; a trial with --limit comes before that`,
+    );
 }
 
 /** If the user declines, an interrupted batch is paused, so that it does not continue by itself later. */
@@ -133,10 +141,11 @@ async function agree(
 /** The batch of a job: the existing one, or a new one. */
 async function prepare(
   connection: Connection,
-  { terminal, interrupt }: Tools,
+  tools: Tools,
   job: Job,
   { again }: RunOptions,
 ): Promise<Batch> {
+  const { terminal } = tools;
   const found = await findRun(connection, job, again);
   if ("batch" in found) {
     const { id, status, progress } = found.batch;
@@ -146,10 +155,9 @@ async function prepare(
     return found.batch;
   }
   const baseBatch = again ? undefined : await findBase(connection, job);
-  const { batch, reused } = await createRun(connection, job, {
+  const { batch, reused } = await createRun(connection, tools, job, {
     id: found.newId,
     baseBatch,
-    signal: interrupt.signal,
   });
   const skipped = batch.input?.skipped ?? 0;
   terminal.say(

@@ -1,9 +1,8 @@
-import { type Batch, type BatchSummary, failedWith, pagesOf } from "../client.ts";
+import { type Batch, type BatchSummary, failedWith, pagesOf, type Task } from "../client.ts";
 import type { Tools } from "../command.ts";
 import type { Connection } from "../connect.ts";
 import { pause } from "../interrupt.ts";
 import { triedOf } from "./bar.ts";
-import { isStartedAlready } from "./estimate.ts";
 import { getBatch } from "./follow.ts";
 
 export type Caps = { maxCostUsd: number | undefined; maxConcurrency: number | undefined };
@@ -39,26 +38,22 @@ export async function setCaps({ api }: Connection, { id, config }: Batch, caps: 
   });
 }
 
-/** Starts or resumes a batch, unless it is already running. */
+/** Starts or resumes a batch, whatever other clients do with it meanwhile. */
 export async function startBatch(
-  { api }: Connection,
-  { id, status }: Batch,
+  connection: Connection,
+  { id, status }: Pick<Batch, "id" | "status">,
   isSimulated: boolean,
 ): Promise<void> {
+  if (status !== "pending" && status !== "paused") return;
   const path = `/batches/${encodeURIComponent(id)}`;
-  if (status === "paused") {
-    await api.call(`${path}/resume`, { method: "POST", isRepeatable: true });
-    return;
-  }
-  if (status !== "pending") return;
+  const once = { method: "POST", isRepeatable: true } as const;
   try {
-    await api.call(`${path}/execute`, {
-      method: "POST",
-      body: { isDryRun: isSimulated },
-      isRepeatable: true,
-    });
+    if (status === "paused") await connection.api.call(`${path}/resume`, once);
+    else await connection.api.call(`${path}/execute`, { ...once, body: { isDryRun: isSimulated } });
   } catch (error) {
-    if (!isStartedAlready(error)) throw error;
+    if (!failedWith(error, "BATCH_RUNNING", "BATCH_FINISHED")) throw error;
+    const now = await getBatch(connection, id);
+    if (now.status !== status) await startBatch(connection, now, isSimulated);
   }
 }
 
@@ -68,19 +63,15 @@ const MOST_PILOT_ROWS = 100;
 /** Runs the first `limit` rows, including those that have run before. Returns how many will have ended then. */
 export async function startPilot(
   connection: Connection,
-  tools: Pick<Tools, "clock" | "interrupt">,
+  tools: Pick<Tools, "clock" | "interrupt" | "terminal">,
   batch: Batch,
   limit: number,
 ): Promise<number> {
-  const { api, isEmbedded } = connection;
-  let ended = triedOf(batch);
-  // Rows of an interrupted pilot continue by themselves; wait for them to know how many are left.
-  if (isEmbedded && batch.executionId !== null)
-    ended = await whenQuiet(connection, tools, batch.id);
+  let ended = batch.executionId === null ? 0 : await whenQuiet(connection, tools, batch.id);
   while (ended < limit) {
     const rows = Math.min(limit - ended, MOST_PILOT_ROWS);
     try {
-      const started = await api.call<{ rows: number }>(
+      const started = await connection.api.call<{ rows: number }>(
         `/batches/${encodeURIComponent(batch.id)}/execute`,
         { method: "POST", body: { limit: rows } },
       );
@@ -94,19 +85,44 @@ export async function startPilot(
   return ended;
 }
 
-const LOOK_EVERY_MS = 150;
+const LOOK_EVERY_MS = { embedded: 150, server: 1000 };
 
-type Counts = { tasks: { running: number }; queue: { depth: number } };
-
+/**
+ * Waits for the rows of an interrupted pilot, which go on by themselves, to know how many are left. Returns how many
+ * have ended.
+ */
 async function whenQuiet(
   connection: Connection,
-  { clock, interrupt }: Pick<Tools, "clock" | "interrupt">,
+  { clock, interrupt, terminal }: Pick<Tools, "clock" | "interrupt" | "terminal">,
   id: string,
 ): Promise<number> {
-  for (;;) {
-    const { tasks, queue } = await connection.api.call<Counts>("/metrics");
-    if (tasks.running + queue.depth === 0) return triedOf(await getBatch(connection, id));
-    await pause(clock, LOOK_EVERY_MS, interrupt.signal);
+  const lookMs = connection.isEmbedded ? LOOK_EVERY_MS.embedded : LOOK_EVERY_MS.server;
+  for (let looks = 0; !(await isQuiet(connection, id)); looks++) {
+    if (looks === 0)
+      terminal.say("Rows of an earlier trial are under way and count; waiting for them");
+    await pause(clock, lookMs, interrupt.signal);
     interrupt.throwIfInterrupted();
   }
+  return triedOf(await getBatch(connection, id));
+}
+
+/**
+ * Whether no row of a batch that was not started is queued or running. The queue is looked at twice, as rows leave it
+ * to run, and return to it after a failed attempt.
+ */
+async function isQuiet(connection: Connection, id: string): Promise<boolean> {
+  if (await hasQueued(connection, id)) return false;
+  const { status, progress } = await getBatch(connection, id);
+  if (status !== "pending") return true;
+  return progress.running === 0 && !(await hasQueued(connection, id));
+}
+
+/** Pilots take the first rows that have not run, so if any row is queued, the first pending one is. */
+async function hasQueued({ api }: Connection, batchId: string): Promise<boolean> {
+  const query = { batchId, status: "pending", limit: 1 };
+  const { tasks } = await api.call<{ tasks: Pick<Task, "id">[] }>("/tasks", { query });
+  const [first] = tasks;
+  if (!first) return false;
+  const { queuedAt } = await api.call<Task>(`/tasks/${encodeURIComponent(first.id)}`);
+  return queuedAt !== null;
 }
