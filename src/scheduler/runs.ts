@@ -52,7 +52,8 @@ export async function startRun(ctx: Context, id: string, node: number): Promise<
     if (!existing || existing.status === "pending") await requirePayer(ctx, schedule, run);
     const batch = existing ?? (await makeBatch(ctx, schedule, run, outputFile));
     // Another process that took the run over may have started it, and it may have ended, too.
-    await startPending(ctx, batch, { isDryRun, payer: schedule.apiKey }, isWanted(run.id));
+    if (batch.status === "pending")
+      await startPending(ctx, batch, { isDryRun, payer: schedule.apiKey }, isWanted(run.id));
     const { begun } = await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );

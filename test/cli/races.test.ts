@@ -101,6 +101,33 @@ test.each(["of a server", "of a folder"])(
   },
 );
 
+test("a trial counts rows that were begun and wait to be tried again", async () => {
+  const state = { isThrottled: true };
+  await using provider = await startProvider((_request, response) =>
+    state.isThrottled ? fail(response, 429, {}, { "retry-after": "2" }) : undefined,
+  );
+  await using app = await startServer(provider.env);
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "p.csv"), "prompt\na\nb\nc\nd\ne\nf\ng\nh\n");
+  const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
+  const args = ["run", "p.csv", "--limit", "3"];
+
+  const first = startCommand(folder.path, args, { env });
+  await until(() => provider.requests.length > 0 || undefined);
+  await until(async () => {
+    const [batch] = (await app.get("/batches")).body.data.batches;
+    return (await app.get(`/batches/${batch.id}`)).body.data.progress.running === 0 || undefined;
+  });
+  first.kill("SIGINT");
+  await first.ended();
+  const second = startCommand(folder.path, args, { env });
+  await second.said(/Rows of an earlier trial are under way/);
+  state.isThrottled = false;
+
+  expect((await second.ended()).code).toBe(0);
+  expect(provider.counts.size).toBe(3);
+});
+
 type Act = (app: TestServer, batch: string, release: () => void) => Promise<unknown>;
 
 const startAndPause: Act = async (app, batch) => {

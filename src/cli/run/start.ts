@@ -67,7 +67,8 @@ export async function startPilot(
   batch: Batch,
   limit: number,
 ): Promise<number> {
-  let ended = batch.executionId === null ? 0 : await whenQuiet(connection, tools, batch.id);
+  let ended =
+    batch.executionId === null ? triedOf(batch) : await whenQuiet(connection, tools, batch.id);
   while (ended < limit) {
     const rows = Math.min(limit - ended, MOST_PILOT_ROWS);
     try {
@@ -119,7 +120,7 @@ async function isQuiet(connection: Connection, id: string): Promise<boolean> {
 
 /** Pilots take the first rows that have not run, so if any row is queued, the first pending one is. */
 async function hasQueued({ api }: Connection, batchId: string): Promise<boolean> {
-  const query = { batchId, status: "pending", limit: 1 };
+  const query = { batchId, status: "pending", limit: 1, order: "asc" };
   const { tasks } = await api.call<{ tasks: Pick<Task, "id">[] }>("/tasks", { query });
   const [first] = tasks;
   if (!first) return false;
