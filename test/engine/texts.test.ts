@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
-import type { InStatement } from "@libsql/client";
-
 import { CHUNKS } from "../../src/domain/chunks.ts";
+import { afterRead } from "../support/interleave.ts";
 import { startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
@@ -19,26 +18,6 @@ test("prompts that are longer than an answer of the database are sent whole", as
 describe("while a text is read in pieces", () => {
   const chunks = { ...CHUNKS, answerBytes: 2000 };
   const long = (word: string) => word.repeat(1000);
-
-  /** Does something once, when so many pieces of a column are read, and before the next one. */
-  function betweenPieces(
-    { ctx }: TestServer,
-    column: string,
-    act: () => Promise<unknown>,
-    pieces = 1,
-  ): void {
-    let read = 0;
-    const execute = ctx.client.execute.bind(ctx.client);
-    const through: typeof execute = async (statement: InStatement) => {
-      const result = await execute(statement);
-      const sql = typeof statement === "string" ? statement : statement.sql;
-      if (!sql.includes(`substr(${column}`) || ++read < pieces) return result;
-      ctx.client.execute = execute;
-      await act();
-      return result;
-    };
-    ctx.client.execute = through;
-  }
 
   async function run(app: TestServer, id: string, prompt: string) {
     await app.post("/tasks", { id, prompt, cache: true });
@@ -75,7 +54,7 @@ describe("while a text is read in pieces", () => {
 
   test("and the answer that it is part of is deleted, the request is sent", async () => {
     await using world = await startWithAnswer();
-    betweenPieces(world.app, "e.response", () => world.app.del("/tasks/first"));
+    afterRead(world.app, "substr(e.response", () => world.app.del("/tasks/first"));
     expect(await world.again()).toEqual([long("x 2, "), false]);
   });
 
@@ -85,7 +64,7 @@ describe("while a text is read in pieces", () => {
     const request = { prompt: "own", model: "our-own", cache: true };
     await app.post("/tasks?execute=true", { id: "own", ...request });
     await app.ended("own");
-    betweenPieces(app, "e.response", () => app.del("/tasks/own"));
+    afterRead(app, "substr(e.response", () => app.del("/tasks/own"));
     await app.post("/batches", { id: "b", tasks: [request], config: { maxCostUsd: 1 } });
     await app.post("/batches/b/execute");
     await until(async () => (await app.get("/batches/b")).body.data.status !== "running");
@@ -98,7 +77,7 @@ describe("while a text is read in pieces", () => {
     await using world = await startWithAnswer();
     const { app } = world;
     await run(app, "other", "y");
-    betweenPieces(app, "e.response", () =>
+    afterRead(app, "substr(e.response", () =>
       app.ctx.client.execute(
         `UPDATE cached_answers SET task = (SELECT seq FROM tasks WHERE id = 'other')
          WHERE task = (SELECT seq FROM tasks WHERE id = 'first')`,
@@ -120,7 +99,7 @@ describe("while a text is read in pieces", () => {
         await app.post("/batches/b/pause", { abort: true });
         paused.resolve();
       };
-      betweenPieces(app, "i.body", pause, pieces);
+      afterRead(app, "substr(i.body", pause, pieces);
       await app.post("/batches/b/execute");
       await paused.promise;
       await run(app, "next", "y");
@@ -135,7 +114,7 @@ describe("while a text is read in pieces", () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env, { chunks });
     await app.post("/tasks", { id: "t", prompt: long("old ") });
-    betweenPieces(app, "i.body", async () => {
+    afterRead(app, "substr(i.body", async () => {
       await app.post("/tasks/t/cancel");
       await app.patch("/tasks/t", { prompt: long("new ") });
       await app.post("/tasks/t/execute");

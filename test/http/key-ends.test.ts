@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import type { InStatement } from "@libsql/client";
-
+import { afterRead } from "../support/interleave.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider, hang } from "../support/provider.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
@@ -48,18 +47,10 @@ describe("a key that ends", () => {
     const [one, other] = [await givenKey(app), await givenKey(app)];
     await using stream = await follow(app.url, "/events", { key: one.key });
     const opened = Promise.withResolvers<Awaited<ReturnType<typeof follow>>>();
-    const { client: database, signals } = app.ctx;
-    const execute = database.execute.bind(database);
-    const through: typeof execute = async (statement: InStatement) => {
-      const result = await execute(statement);
-      const sql = typeof statement === "string" ? statement : statement.sql;
-      if (!sql.includes('"api_keys"."seq" in')) return result;
-      database.execute = execute;
-      opened.resolve(await follow(app.url, "/events", { key: other.key }));
-      return result;
-    };
-    database.execute = through;
-    signals.emit("keys", { key: null });
+    afterRead(app, '"api_keys"."seq" in', async () =>
+      opened.resolve(await follow(app.url, "/events", { key: other.key })),
+    );
+    app.ctx.signals.emit("keys", { key: null });
     await using late = await opened.promise;
     await app.post("/tasks", { id: "t", prompt: "x" });
     await late.until("task.created");

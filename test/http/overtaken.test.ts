@@ -2,10 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { InStatement } from "@libsql/client";
-
 import { pruneHistory } from "../../src/services/retention.ts";
-import { beforeWrite } from "../support/interleave.ts";
+import { afterRead, beforeRead, beforeWrite } from "../support/interleave.ts";
 import { chatAnswer, gate, startProvider } from "../support/provider.ts";
 import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
@@ -13,6 +11,16 @@ import { follow } from "../support/sse.ts";
 /*
  * Requests that others overtake: something changes after a request has read what it decides by, and before it writes.
  */
+
+/** A provider that holds all calls until it is opened. */
+async function startHeld() {
+  const { opened, open } = gate();
+  const provider = await startProvider(async (request) => {
+    await opened;
+    return chatAnswer(request);
+  });
+  return { ...provider, open };
+}
 
 describe("a batch that gets its tasks after a request has read it", () => {
   let provider: Awaited<ReturnType<typeof startProvider>>;
@@ -77,11 +85,7 @@ describe("a batch that gets its tasks after a request has read it", () => {
 
 describe("a task", () => {
   test("is deleted with force although it begins after the request has read it", async () => {
-    const { opened, open } = gate();
-    await using provider = await startProvider(async (request) => {
-      await opened;
-      return chatAnswer(request);
-    });
+    await using provider = await startHeld();
     await using app = await startServer(provider.env);
     await app.post("/tasks", { id: "t", prompt: "x" });
     beforeWrite(app, ["deleted"], async () => {
@@ -90,15 +94,11 @@ describe("a task", () => {
     });
     expect((await app.del("/tasks/t?force=true")).status).toBe(200);
     expect((await app.get("/tasks/t")).status).toBe(404);
-    open();
+    provider.open();
   });
 
   test("ends the batch that it is the last open one of, and that it was moved to", async () => {
-    const { opened, open } = gate();
-    await using provider = await startProvider(async (request) => {
-      await opened;
-      return chatAnswer(request);
-    });
+    await using provider = await startHeld();
     await using app = await startServer(provider.env);
     await app.post("/tasks", { id: "last", prompt: "x", batchId: "b" });
     beforeWrite(app, ["deleted"], async () => {
@@ -110,7 +110,7 @@ describe("a task", () => {
       await app.post("/batches/b/execute");
       await until(() => provider.requests.length > 0 || undefined);
       await app.post("/batches/b/pause");
-      open();
+      provider.open();
       await until(
         async () => (await app.get("/batches/b")).body.data.progress.completed === 1 || undefined,
       );
@@ -121,32 +121,21 @@ describe("a task", () => {
   });
 
   test("that is executed while its cancellation is answered is called once more, not aborted", async () => {
-    const { opened, open } = gate();
-    await using provider = await startProvider(async (request) => {
-      await opened;
-      return chatAnswer(request);
-    });
+    await using provider = await startHeld();
     await using app = await startServer(provider.env);
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await until(() => provider.requests.length === 1 || undefined);
-    const { client } = app.ctx;
-    const execute = client.execute.bind(client);
-    beforeWrite(app, ["cancelled"], async () => {
-      // The next read of the task is that of the answer.
-      const through: typeof execute = async (statement: InStatement) => {
-        const sql = typeof statement === "string" ? statement : statement.sql;
-        if (!sql.includes("task_inputs")) return execute(statement);
-        client.execute = execute;
+    // The next read of the task is that of the answer.
+    beforeWrite(app, ["cancelled"], async () =>
+      beforeRead(app, "task_inputs", async () => {
         await app.post("/tasks/t/execute");
         await until(() => provider.requests.length === 2 || undefined);
-        return execute(statement);
-      };
-      client.execute = through;
-    });
+      }),
+    );
     await app.post("/tasks/t/cancel");
-    open();
+    provider.open();
     await app.ended("t");
-    const [{ status, attempts }] = [(await app.get("/tasks/t")).body.data];
+    const { status, attempts } = (await app.get("/tasks/t")).body.data;
     expect([status, attempts, provider.requests.length]).toEqual(["completed", 1, 2]);
   });
 });
@@ -188,28 +177,16 @@ test("an output file that was written too late, maybe over a newer one, is writt
 });
 
 test("the stream of a task that ends after the request has read it reports the end", async () => {
-  const { opened, open } = gate();
-  await using provider = await startProvider(async (request) => {
-    await opened;
-    return chatAnswer(request);
-  });
+  await using provider = await startHeld();
   await using app = await startServer(provider.env);
   // Another stream, so that the log is being read.
   await using other = await follow(app.url, "/events");
   await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
   await until(() => provider.requests.length > 0 || undefined);
-  const { client } = app.ctx;
-  const execute = client.execute.bind(client);
-  const through: typeof execute = async (statement: InStatement) => {
-    const result = await execute(statement);
-    const sql = typeof statement === "string" ? statement : statement.sql;
-    if (!sql.includes("task_inputs")) return result;
-    client.execute = execute;
-    open();
+  afterRead(app, "task_inputs", async () => {
+    provider.open();
     await other.until("task.completed");
-    return result;
-  };
-  client.execute = through;
+  });
   const stream = await follow(app.url, "/tasks/t/events?since=now");
   await stream.until("task.completed");
   await stream.ended();
