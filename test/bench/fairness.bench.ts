@@ -83,6 +83,8 @@ type Behaviour = "quick" | "slow" | "hanging";
 /** Receivers on one port. The first part of a path is the behaviour of the receiver. */
 async function startReceivers() {
   const lags: number[] = [];
+  /** When each of these events was logged. */
+  const times: number[] = [];
   /** The delays of events after the warm-up, when the code has been compiled. */
   const warm: number[] = [];
   let first = Infinity;
@@ -98,6 +100,7 @@ async function startReceivers() {
       const lag = Date.now() - at;
       first = Math.min(first, at);
       lags.push(lag);
+      times.push(at);
       if (at > first + WARM_UP_MS) warm.push(lag);
       response.writeHead(200).end();
     });
@@ -106,6 +109,7 @@ async function startReceivers() {
   const { port } = server.address() as AddressInfo;
   return {
     lags,
+    times,
     warm,
     hook: (kind: Behaviour, event: string) => ({
       url: `http://127.0.0.1:${port}/${kind}`,
@@ -165,7 +169,7 @@ async function deliverBesideReplay(): Promise<Row> {
   await untilFinished(runner, "b");
   const { id } = (await runner.api("POST", "/webhooks", hook)) as { id: string };
   await runner.api("POST", `/webhooks/${id}/replay`, { since: new Date(0).toISOString() });
-  const before = new Date().toISOString();
+  const before = Date.now();
   for (let i = 0; i < 50; i++) {
     await runner.api("POST", "/tasks?execute=true", { prompt: "x" });
     await Bun.sleep(40);
@@ -174,7 +178,7 @@ async function deliverBesideReplay(): Promise<Row> {
   await runner.stop();
   receivers.stop();
   // Replayed events are older than the replay.
-  const live = receivers.lags.filter((lag) => lag < Date.now() - Date.parse(before));
+  const live = receivers.lags.filter((_, i) => (receivers.times[i] ?? 0) >= before);
   const replayed = receivers.lags.length - live.length;
   return toRow(`beside a replay of ${REPLAYED}, of which ${replayed} were sent`, live, 20);
 }
