@@ -64,7 +64,8 @@ export type Membership = {
  * After an outage of the database all nodes look silent to the one that reaches it first, or starts then. So a
  * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases. An
  * outage also delays the acknowledgement of a heartbeat that was sent meanwhile, so it is the time until then that
- * shows whether there may have been a gap.
+ * shows whether there may have been a gap. They also look silent if the database's clock has jumped forward, so a gap
+ * between two heartbeats by that clock counts as well.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
@@ -80,6 +81,8 @@ export function createMembership(ctx: Context): Membership {
   /** When it was acknowledged, and since when they have certainly arrived without a gap. */
   let arrivedBy = -Infinity;
   let arrivedSince = -Infinity;
+  /** The time of the last heartbeat by the database's clock. */
+  let storedAt = -Infinity;
 
   function getNode(): number {
     if (node === undefined) throw new Error("this process has not joined the nodes");
@@ -95,8 +98,10 @@ export function createMembership(ctx: Context): Membership {
     const longestGap = leaseMs * LONGEST_GAP;
     if (wasForgotten || sentAt - heardAt > longestGap) heardSince = sentAt;
     // The one before may have arrived as soon as it was sent, and this one only now.
-    if (wasForgotten || arrivedBy - heardAt > longestGap) arrivedSince = arrivedBy;
+    if (wasForgotten || arrivedBy - heardAt > longestGap || row.now - storedAt > longestGap)
+      arrivedSince = arrivedBy;
     heardAt = sentAt;
+    storedAt = row.now;
   }
 
   const heardForMs = () => heardAt - arrivedSince;

@@ -18,12 +18,18 @@ const LEASE_MS = 60;
 /** Another process of a fleet, with a key of its own, on the database of a server in this process. */
 function givenProcess(app: TestServer) {
   const signals = createSignals<Topics>();
-  const state = { losesAnswers: false, lost: 0, monotonicMs: 0, wayMs: 0, late: 0 };
+  const state = { losesAnswers: false, lost: 0, monotonicMs: 0, wayMs: 0, late: 0, databaseMs: 0 };
+  let beforeBeat: (() => Promise<unknown>) | undefined;
   signals.on("lost", () => state.lost++);
   const writer: Context["writer"] = {
     ...app.ctx.writer,
     async write(unit, options) {
+      const act = "heard" in unit ? beforeBeat : undefined;
+      if (act) beforeBeat = undefined;
+      await act?.();
       const results = await app.ctx.writer.write(unit, options);
+      for (const row of "heard" in results ? (results["heard"]?.rows ?? []) : [])
+        row["now"] = state.monotonicMs + state.databaseMs;
       state.monotonicMs += state.wayMs;
       if (state.wayMs > 0) state.late++;
       if (state.losesAnswers) throw new Error("the answer was lost");
@@ -39,7 +45,12 @@ function givenProcess(app: TestServer) {
     live: { ...app.ctx.live },
     config: { ...app.ctx.config, apiKeys: [SECRET], leaseMs: LEASE_MS },
   };
-  return { ctx, state, membership: createMembership(ctx) };
+  return {
+    ctx,
+    state,
+    membership: createMembership(ctx),
+    beforeBeat: (act: () => Promise<unknown>) => (beforeBeat = act),
+  };
 }
 
 /** What the heartbeat of a node does with keys that no living node has. */
@@ -120,6 +131,31 @@ test("a process declares no other dead while its own heartbeats may arrive with 
   // Healthy again, it judges once it has been heard for a lease.
   state.wayMs = LEASE_MS / 6;
   await until(async () => (await silent()) === 0 || undefined);
+  await membership.stop();
+});
+
+test("a process declares no other dead when the database's clock has jumped forward", async () => {
+  await using app = await startServer();
+  const { state, membership, beforeBeat } = givenProcess(app);
+  const { client: database } = app.ctx;
+  const alive = "SELECT 1 FROM nodes WHERE seq = 99";
+  const isThere = async () => (await database.execute(alive)).rows.length === 1;
+  await membership.start();
+  state.wayMs = LEASE_MS / 6;
+  await until(() => state.late > 12 || undefined);
+  let wasThere: boolean | undefined;
+  // As if another node, which is alive, had been silent for as long as the clock jumped.
+  beforeBeat(async () => {
+    state.databaseMs = 10 * LEASE_MS;
+    await database.execute(
+      `INSERT INTO nodes (seq, started_at, heartbeat_at, lease_ms) VALUES (99, 0, 0, ${LEASE_MS})`,
+    );
+    beforeBeat(async () => (wasThere = await isThere()));
+  });
+  await until(() => wasThere !== undefined || undefined);
+  expect(wasThere).toBe(true);
+  // It has written nothing for a lease since then.
+  await until(async () => !(await isThere()) || undefined);
   await membership.stop();
 });
 
