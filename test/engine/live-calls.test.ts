@@ -7,6 +7,7 @@ import type { Context } from "../../src/context.ts";
 import { createEngine } from "../../src/engine/engine.ts";
 import { createLiveBooks } from "../../src/engine/live/books.ts";
 import { createLive } from "../../src/engine/live/live.ts";
+import type { AppError } from "../../src/errors.ts";
 import { endForsaken } from "../../src/store/live-calls.ts";
 import { addNode, forgetNode } from "../../src/store/nodes.ts";
 import { chatAnswer } from "../support/provider.ts";
@@ -40,7 +41,7 @@ async function addOne({ ctx }: TestServer): Promise<number> {
 /** Another process of a fleet that makes live calls, and a key with a budget. The test answers its calls. */
 async function givenProcess(app: TestServer) {
   const node = await addOne(app);
-  const state = { aliveSince: -Infinity, reserved: 0, failures: 0 };
+  const state = { aliveSince: -Infinity, reserved: 0, failures: 0, isEndless: false };
   /** How many reservations there were when each call was sent. The first call is answered by the test. */
   const sent: number[] = [];
   const first = Promise.withResolvers<Response>();
@@ -58,9 +59,14 @@ async function givenProcess(app: TestServer) {
   const nothing = async () => {};
   const membership = { node: () => node, isAlive, start: nothing, stop: nothing };
   const { upstreams } = createEngine(ctx, membership);
-  const fetch = async () => {
+  const fetch = async (_: unknown, init?: RequestInit) => {
     const isFirst = sent.push(await reservations(app)) === 1;
-    return isFirst ? first.promise : answered();
+    if (!isFirst) return answered();
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(new DOMException("aborted", "AbortError"));
+    init?.signal?.addEventListener("abort", abort);
+    const answer = await Promise.race([first.promise, aborted.promise]);
+    return state.isEndless ? endless(answer, aborted.promise) : answer;
   };
   const outside = { clock: ctx.clock, random: ctx.random, fetch };
   const live = createLive(ctx, { upstreams, isAlive, onFreed: () => {}, outside });
@@ -124,6 +130,30 @@ async function paid({ ctx }: TestServer): Promise<number> {
   const { rows } = await ctx.client.execute("SELECT total(tasks) AS n FROM api_key_usage");
   return Number(rows[0]?.["n"]);
 }
+
+/** How many tokens of prompts the key has paid for. */
+async function promptTokens({ ctx }: TestServer): Promise<number> {
+  const { rows } = await ctx.client.execute("SELECT total(prompt_tokens) AS n FROM api_key_usage");
+  return Number(rows[0]?.["n"]);
+}
+
+/** A stream whose pieces arrive, and that does not end until it is aborted. */
+function endless(answer: Response, aborted: Promise<never>): Response {
+  const body = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      for await (const piece of answer.body ?? []) controller.enqueue(piece);
+      await aborted.catch((error: unknown) => controller.error(error));
+    },
+  });
+  return new Response(body, answer);
+}
+
+const streamed = () => {
+  const piece = { id: "c", choices: [{ index: 0, delta: { content: "some words" } }] };
+  return new Response(`data: ${JSON.stringify(piece)}\n\n`, {
+    headers: { "content-type": "text/event-stream" },
+  });
+};
 
 const answered = () =>
   Response.json(chatAnswer({ prompt: "x", body: { model: "gpt-4" } }), { status: 200 });
@@ -212,6 +242,38 @@ test("a live call whose first provider fails while its process stops is not sent
   await stopping;
   expect(sent).toHaveLength(1);
   expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+});
+
+test("a live call that outlasts the grace period of a stop is cut off, and its prompt is paid for", async () => {
+  await using app = await startWithProviders();
+  const { sent, live, call } = await givenProcess(app);
+  const only = call({ hasBudget: true }).catch((error: AppError) => error.code);
+  await until(() => sent.length === 1 || undefined);
+
+  await live.stop(0);
+
+  expect(await only).toBe("SERVICE_UNAVAILABLE");
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+  expect(await promptTokens(app)).toBeGreaterThan(0);
+});
+
+test("a streamed answer that outlasts the grace period of a stop is cut off, and what has arrived is paid for", async () => {
+  await using app = await startWithProviders();
+  const { state, live, call, answerFirst } = await givenProcess(app);
+  state.isEndless = true;
+  answerFirst(streamed());
+  const { body } = await call({ hasBudget: true });
+  let text = "";
+  let stopping: Promise<void> | undefined;
+  for await (const bytes of body as AsyncIterable<Uint8Array>) {
+    text += new TextDecoder().decode(bytes);
+    stopping ??= live.stop(0);
+  }
+  await stopping;
+
+  expect(text).toContain("The server stopped before the provider had answered completely");
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+  expect(await promptTokens(app)).toBeGreaterThan(0);
 });
 
 test("what the last live calls of a process have cost is stored although the database refuses it at first", async () => {

@@ -28,8 +28,8 @@ function givenProcess(app: TestServer) {
       if (act) beforeBeat = undefined;
       await act?.();
       const results = await app.ctx.writer.write(unit, options);
-      for (const row of "heard" in results ? (results["heard"]?.rows ?? []) : [])
-        row["now"] = state.monotonicMs + state.databaseMs;
+      const { heard } = results as { heard?: { rows: { now: number }[] } };
+      for (const row of heard?.rows ?? []) row.now = state.monotonicMs + state.databaseMs;
       state.monotonicMs += state.wayMs;
       if (state.wayMs > 0) state.late++;
       if (state.losesAnswers) throw new Error("the answer was lost");

@@ -182,6 +182,27 @@ describe("stopping", () => {
     ]);
   });
 
+  test("cuts off live calls that do not finish in time, and their key pays for what was sent", async () => {
+    using folder = temporaryFolder();
+    await using provider = await startProvider(hang);
+    const env = { DATA_DIR: folder.path, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
+    await using app = await startProcess(env);
+    const waiting = app.post(`${app.url}/v1/chat/completions`, {
+      model: "gpt-4",
+      messages: [{ role: "user", content: "x" }],
+    });
+    await until(() => provider.requests.length === 1 || undefined);
+    expect(await app.kill("SIGTERM")).toBe(0);
+    const { status, body } = await waiting;
+    expect([status, body.error.message]).toEqual([503, "The server is shutting down"]);
+
+    await using again = await startProcess(env);
+    const [key] = (await again.get("/api-keys")).body.data.keys;
+    expect(
+      (await again.get(`/api-keys/${key.id}`)).body.data.usage.total.promptTokens,
+    ).toBeGreaterThan(0);
+  });
+
   test("does not wait for a bucket that does not answer, and the output file is written after the next start", async () => {
     using folder = temporaryFolder();
     const kept = new Map<string, string>();

@@ -15,11 +15,12 @@ import type { Heard } from "./answers.ts";
 import type { createLiveBooks } from "./books.ts";
 import { type createRecords, errorOf } from "./records.ts";
 import type { Turn } from "./turns.ts";
+import type { createUnderWay } from "./under-way.ts";
 import type { Unmetered } from "./unmetered.ts";
 
 /** The thread that counts takes seconds to start. */
 const SETTLING_MS = 30_000;
-/** A shorter wait while a client waits; then the tokens are guessed from the length. */
+/** A shorter wait while a client or the stop of the process waits; then the tokens are guessed from the length. */
 const ANSWERING_MS = 1000;
 
 /** An attempt at one provider. */
@@ -38,18 +39,19 @@ type EndingOptions = {
   unmetered: Unmetered;
   /** Called when a provider with a limit of concurrent calls has room again. */
   onFreed: () => void;
-  onEnded: () => void;
+  underWay: ReturnType<typeof createUnderWay>;
 };
 
 /** Ends live calls: reports their results to pacer, breaker, books and records. Each is ended once. */
 export function createEndings(
   ctx: Context,
-  { upstreams, books, records, unmetered, onFreed, onEnded }: EndingOptions,
+  { upstreams, books, records, unmetered, onFreed, underWay }: EndingOptions,
 ) {
   /** Ends a call whose answer was sent or is being sent, or whose client has disconnected. */
   function settle(attempt: Attempt, passed: Passed | null, heard: Heard): void {
+    const mostMs = underWay.isCutOff() ? ANSWERING_MS : SETTLING_MS;
     const settling = async () => {
-      end(attempt, passed, await measured(attempt, heard, SETTLING_MS), { isLast: true });
+      end(attempt, passed, await measured(attempt, heard, mostMs), { isLast: true });
     };
     background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
   }
@@ -95,7 +97,7 @@ export function createEndings(
     const usage = answer?.usage ?? null;
     const at = ctx.clock.now();
     const { provider } = upstream.site;
-    onEnded();
+    underWay.end();
     upstreams.end(begun, { failure, isAbandoned }, ctx.clock.steady());
     if (ticket)
       upstream.pacer.end(

@@ -29,11 +29,13 @@ import {
   isStream,
   mayGoOn,
   refused,
+  stopped,
   timedOut,
   unanswered,
 } from "./replies.ts";
 import { createReserving } from "./reserving.ts";
 import { type Asking, createTurns, type Turn } from "./turns.ts";
+import { createUnderWay } from "./under-way.ts";
 import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
 
@@ -41,6 +43,8 @@ import { watched } from "./watched.ts";
 const COUNTING_MS = 200;
 /** A client that reads nothing of a stream for this long counts as disconnected. */
 const STALLED_MS = 300_000;
+/** The time to count the costs of the calls that outlast the grace period of a stop. */
+const CUT_OFF_MS = 2000;
 const USAGE_ASKED = "stream_options.include_usage added";
 
 export type LiveOptions = {
@@ -69,7 +73,8 @@ type Timing = {
  *              If others may have ended its reservation by then, because this process seemed dead, it waits for money again.
  *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
  *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
- *   left       by its client. The connection to the provider is closed.
+ *   left       by its client, or cut off because it outlasts the grace period of a stop. The connection to the provider
+ *              is closed. What has arrived until then, and the prompt, are paid for.
  */
 export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside }: LiveOptions) {
   const books = createLiveBooks(ctx, isAlive);
@@ -79,10 +84,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   const reserving = createReserving(ctx, { upstreams, books, unmetered });
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
-  /** Calls that are sent and have not ended, and those that have no answer yet, whether they are sent or not. */
-  let inFlight = 0;
-  let asked = 0;
-  let onIdle: (() => void) | undefined;
+  const underWay = createUnderWay(ctx.clock);
   let isStopping = false;
   /**
    * The port is open before the process has joined the others. A reservation from that time would end as one of a process
@@ -95,17 +97,8 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     records,
     unmetered,
     onFreed,
-    onEnded() {
-      inFlight--;
-      noteIdle();
-    },
+    underWay,
   });
-
-  const isIdle = () => inFlight + asked === 0;
-
-  function noteIdle(): void {
-    if (isIdle()) onIdle?.();
-  }
 
   function requireRunning(): void {
     if (isStopping) throw shuttingDown();
@@ -151,7 +144,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
         const attempt = { ...turn, request, startedAt, reservation, failed };
         const made = await make(attempt);
         isSettling = made === "left";
-        if (made === "left") throw request.signal.reason;
+        if (made === "left") throw request.signal.aborted ? request.signal.reason : shuttingDown();
         if (!made.failure) return made.answer;
         last = made.answer;
         if (!mayGoOn(made.failure)) break;
@@ -204,12 +197,16 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     const timeoutMs =
       tierOf(request.body) === "flex" ? FLEX_TIMEOUT_MS : ctx.config.requestTimeoutMs;
     const timeOut = () => ctx.clock.setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
-    const whyAborted = () => (abort.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : undefined);
+    const whyAborted = () => {
+      if (underWay.isCutOff()) return stopped();
+      return abort.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : undefined;
+    };
     const cancel = timeOut();
+    const withdraw = underWay.onCutOff(leave);
     const isOther = upstream.model !== request.model;
     const text = isOther ? withModel(request.text, upstream.model) : request.text;
     const changed = isOther ? [`model sent as ${upstream.model}`] : [];
-    inFlight++;
+    underWay.begin();
     let passed: Passed;
     try {
       passed = await passageOf(attempt)({ endpoint: request.endpoint, text, signal: abort.signal });
@@ -231,7 +228,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
       if (!heard.failure) return { answer, failure: null };
       return { answer: failedAnswer(answer, said, heard.failure), failure: heard.failure };
     } catch (error) {
-      if (request.signal.aborted) {
+      if (request.signal.aborted || underWay.isCutOff()) {
         settle(attempt, null, isSent ? leftUnanswered(request.endpoint) : LEFT_UNSENT);
         return "left";
       }
@@ -240,6 +237,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
       return { answer: unanswered(attempt, failure, costUsd), failure };
     } finally {
       cancel();
+      withdraw();
     }
   }
 
@@ -258,12 +256,14 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
       if (hasEnded) return;
       hasEnded = true;
       signal.removeEventListener("abort", leave);
+      withdraw();
       settle(attempt, passed, heard);
     };
     const leave = () => {
       endOnce(left());
       abort();
     };
+    const withdraw = underWay.onCutOff(leave);
     const stalled = () => ctx.clock.setTimeout(leave, STALLED_MS);
     const body = replyPieces(passed.reply.body ?? new Blob([]).stream());
     const { pieces, left } = passStream(body, {
@@ -285,41 +285,32 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
       await opened.promise;
       requireRunning();
-      if (inFlight + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
+      if (underWay.sent() + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
           `This server has ${ctx.config.liveMaxCalls} calls in progress, its limit (LIVE_MAX_CALLS); try again when some have ended`,
           { retryAfter: 1 },
         );
       const isStream = request.body["stream"] === true;
-      asked++;
-      try {
+      return underWay.whileAnswered(async () => {
         const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
-        return kept ?? (await call(request));
-      } finally {
-        asked--;
-        noteIdle();
-      }
+        return kept ?? call(request);
+      });
     },
-    inFlight: () => inFlight,
+    inFlight: underWay.sent,
     async start(): Promise<void> {
       await books.start();
       opened.resolve();
     },
-    /** Accepts no more calls, and refuses those that are not sent; those in flight get `graceMs` to end. */
+    /** Accepts no more calls, and refuses those that are not sent; those in flight get `graceMs` to end, and are cut off then. */
     async stop(graceMs: number): Promise<void> {
       const endsAt = ctx.clock.monotonic() + graceMs;
       isStopping = true;
       books.refuseWaiting(shuttingDown());
       turns.refuseWaiting(shuttingDown());
-      if (!isIdle())
-        await new Promise<void>((resolve) => {
-          const cancel = ctx.clock.setTimeout(resolve, graceMs);
-          onIdle = () => {
-            cancel();
-            resolve();
-          };
-        });
+      await underWay.untilIdle(graceMs);
+      underWay.cutOff();
+      await underWay.untilIdle(CUT_OFF_MS);
       await books.stop(endsAt - ctx.clock.monotonic());
     },
   };

@@ -18,6 +18,16 @@ export function timedOut(ms: number): Failure {
   };
 }
 
+export function stopped(): Failure {
+  return {
+    cause: "connection_lost",
+    message: "The server stopped before the provider had answered completely",
+    providerStatus: null,
+    retryAfterMs: null,
+    requestId: null,
+  };
+}
+
 /** Whether another provider may answer after this failure. */
 export function mayGoOn({ cause }: Failure): boolean {
   return looksDown(cause) || isWaiting(cause) || isHalt(cause) || cause === "bad_response";
