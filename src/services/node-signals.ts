@@ -6,10 +6,14 @@ import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../sto
 import { readRows } from "../store/rows.ts";
 import { createFollowing, type Followers } from "./following.ts";
 
-/** The poll intervals: while a client waits or reads a stream here, shortly after new work, and otherwise. */
-const POLL_MS = { waitedFor: 20, eager: 30, slow: 250 };
-/** A client that has executed a task may soon wait for the next one. */
-const EAGER_MS = 10_000;
+/** The poll interval while a client waits or reads a stream here. */
+const WAITED_FOR_MS = 20;
+/**
+ * The poll interval of processes that run tasks is this share of the time since they last learned of new work, within
+ * limits: a client that has executed a task may soon wait for the next one.
+ */
+const SHARE_OF_IDLE = 1 / 1000;
+const POLL_MS = { least: 30, most: 250 };
 
 export type NodeSignalsOptions = {
   /** The number of this process, once it has joined the others. */
@@ -44,7 +48,8 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   let counting: Promise<void> | undefined;
   let isRepeating = false;
   let isStopped = false;
-  let eagerUntil = -Infinity;
+  /** When this process last learned of new work at another one. */
+  let workAt = -Infinity;
   const unsubscribe: (() => void)[] = [];
 
   const loop = createLoop({
@@ -52,8 +57,8 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     complaint: "The changes of other processes could not be read",
     clock: ctx.clock,
     work: look,
-    backstopMs: POLL_MS.slow,
-    retryMs: POLL_MS.slow,
+    backstopMs: POLL_MS.most,
+    retryMs: POLL_MS.most,
   });
 
   function publish(topic: Topic): void {
@@ -73,7 +78,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
         if (isStopped) break;
         // Nobody else would say that calls of other processes are to end.
         for (const topic of topics) unpublished.add(topic);
-        await ctx.clock.sleep(POLL_MS.slow);
+        await ctx.clock.sleep(POLL_MS.most);
       }
     }
     publishing = undefined;
@@ -101,13 +106,14 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     for (const { topic, count } of changed) counts.set(topic, count);
     if (isFirst) await following.begin(counts.get("deltas") ?? 0);
     else for (const { topic } of changed) await hear(topic);
-    const isEager = ctx.config.role !== "api" && ctx.clock.monotonic() < eagerUntil;
-    if (options.isWaitedFor()) return { inMs: POLL_MS.waitedFor };
-    if (isEager) return { inMs: POLL_MS.eager };
+    if (options.isWaitedFor()) return { inMs: WAITED_FOR_MS };
+    if (ctx.config.role === "api") return;
+    const idleMs = ctx.clock.monotonic() - workAt;
+    return { inMs: Math.max(POLL_MS.least, idleMs * SHARE_OF_IDLE) };
   }
 
   async function hear(topic: Count["topic"]): Promise<void> {
-    if (topic === "queued") eagerUntil = ctx.clock.monotonic() + EAGER_MS;
+    if (topic === "queued") workAt = ctx.clock.monotonic();
     if (topic === "followed") await following.readFollowed();
     else if (topic === "deltas") {
       const deltas = await following.readDeltas();
