@@ -179,8 +179,8 @@ function outcomeOf(run: ScheduleRun, batch: Batch | null): Outcome {
   return { status: "completed", reason: batch.failed > 0 ? some : null, error: null };
 }
 
-/** Ends a run that could not be started, unless another process has started its batch meanwhile. */
-function failStart(
+/** Ends a run that could not be started, and removes its batch, unless another process has started that meanwhile. */
+async function failStart(
   ctx: Context,
   schedule: Schedule,
   run: ScheduleRun,
@@ -191,12 +191,13 @@ function failStart(
     args: [batchIdOfRun(run.id)],
   });
   const outcome = { status: "failed" as const, reason: error.message, error, batch: null };
-  return finishRun(ctx, schedule, run, outcome, not(isStarted));
+  if (await finishRun(ctx, schedule, run, outcome, not(isStarted)))
+    await discardBatchOf(ctx, run.id);
 }
 
 /**
  * Writes the end of a run, its event, the state of its schedule and, if that is paused, its alert in one unit, if
- * `when` holds.
+ * `when` holds. Returns whether it did.
  */
 async function finishRun(
   ctx: Context,
@@ -204,7 +205,7 @@ async function finishRun(
   run: ScheduleRun,
   { status, reason, error, batch }: Outcome & { batch: Batch | null },
   when: Which = ALWAYS,
-): Promise<void> {
+): Promise<boolean> {
   const now = ctx.clock.now();
   const stop = `Stopped after ${schedule.failuresInARow + 1} failed runs in a row; the last: ${reason}`;
   const alert = {
@@ -251,6 +252,7 @@ async function finishRun(
   });
   if (ended.changed > 0) ctx.meters.add("schedule_fires_total", label("outcome", status));
   ctx.signals.emit("events", undefined);
+  return ended.changed > 0;
 }
 
 /** The data of `scheduled_task.executed`. */

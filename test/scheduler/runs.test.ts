@@ -317,7 +317,7 @@ test("the batch of a cancelled run is not removed if another process has started
   expect(await app.finished("batch-1")).toMatchObject({ status: "completed" });
 });
 
-describe("a run whose key has ended after its batch was started", () => {
+describe("a run whose key has ended after its batch was made", () => {
   /** A run whose process died before it recorded that it began the batch. */
   async function startInterrupted() {
     const app = await startAt(day("08:30:00"));
@@ -334,7 +334,18 @@ describe("a run whose key has ended after its batch was started", () => {
     return { ...app, id, run, batch, endKey };
   }
 
-  test("completes with that batch", async () => {
+  test("fails, and its batch is removed", async () => {
+    await using app = await startInterrupted();
+    const { id, batch, endKey } = app;
+    await endKey();
+
+    await app.startScheduler();
+
+    expect(await app.ended(id)).toMatchObject([{ status: "failed", batchId: null }]);
+    await until(async () => (await app.get(`/batches/${batch}`)).status === 404 || undefined);
+  });
+
+  test("completes if that was started, too", async () => {
     await using app = await startInterrupted();
     const { id, batch, endKey } = app;
     await app.post(`/batches/${batch}/execute`);
