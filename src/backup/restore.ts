@@ -5,7 +5,7 @@ import type { Client } from "@libsql/client";
 
 import type { Config } from "../config.ts";
 import { lockFile } from "../db/file-lock.ts";
-import { loadServer, requireEmptyServer } from "../db/load.ts";
+import { beforeLoading, beginLoading, loadServer, requireEmptyServer } from "../db/load.ts";
 import { schemaState } from "../db/migrate.ts";
 import { createServerClient } from "../db/server.ts";
 import { missingSpace, syncFile, withCopy } from "../db/snapshot.ts";
@@ -145,14 +145,15 @@ async function restoreToServer(
   const { databaseUrl: url, databaseAuthToken: authToken, filesDir } = config;
   const where = withoutSecrets(url);
   const client: Client = createServerClient({ url, authToken, clock, deadlineMs: SERVER_MS });
+  const target = { client, holder: newId(options, "restore"), where };
   try {
-    await requireEmptyServer({ client, where });
+    await requireEmptyServer(target);
     await requireSameFiles(folder, manifest, filesDir);
-    await restoreFiles(folder, manifest, filesDir);
+    await beginLoading(target);
+    await beforeLoading(target, clock, () => restoreFiles(folder, manifest, filesDir));
     return await withCopy(join(folder, DATABASE), async (from) => {
       const { statements, goesOn } = await afterRestore(from, manifest, options);
-      const holder = newId(options, "restore");
-      await loadServer({ from, client, holder, where }, statements);
+      await loadServer(target, from, statements);
       return { manifest, where, goesOn };
     });
   } finally {

@@ -91,7 +91,13 @@ async function openServer(
   try {
     await whenReachable(patience, async () => {
       await requireRestoredServer(client, where);
-      await migrateDatabase({ client, slowClient, clock, holder });
+      try {
+        await migrateDatabase({ client, slowClient, clock, holder });
+      } catch (error) {
+        // A restore may have begun since the check above.
+        await requireRestoredServer(client, where);
+        throw error;
+      }
     });
   } catch (error) {
     client.close();

@@ -62,12 +62,14 @@ async function copyAll(from: Reader, to: Client): Promise<void> {
   for (const { type, sql } of schema) if (type !== "table") await to.execute(sql);
 }
 
-/** The whole schema of a database, without the internal tables of SQLite and the server. */
+/** The condition on `sqlite_master` that leaves out the internal tables of SQLite and the server. */
+export const IS_SCHEMA =
+  "sql IS NOT NULL AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'libsql_*' AND type <> 'view'";
+
+/** The whole schema of a database. */
 export async function readSchema(from: Reader): Promise<SchemaPart[]> {
   const { rows } = await from.execute(
-    `SELECT type, name, sql FROM sqlite_master
-     WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'libsql_*' AND type <> 'view'
-     ORDER BY rowid`,
+    `SELECT type, name, sql FROM sqlite_master WHERE ${IS_SCHEMA} ORDER BY rowid`,
   );
   return rows.map((row) => ({
     type: String(row["type"]) as SchemaPart["type"],

@@ -1,9 +1,13 @@
 import type { Client, InStatement, InValue } from "@libsql/client";
+import { getLogger } from "@logtape/logtape";
 
-import { Refused } from "../lib/start-error.ts";
+import { background } from "../lib/background.ts";
+import type { Clock } from "../lib/clock.ts";
+import { Refused, StartError } from "../lib/start-error.ts";
 import {
   bytesOf,
   insertRows,
+  IS_SCHEMA,
   quote,
   readSchema,
   readSequences,
@@ -12,6 +16,7 @@ import {
   shapeOf,
 } from "./dump.ts";
 import { DATABASE_NOW } from "./now.ts";
+import { fateOf } from "./refusal.ts";
 import { rowsOf } from "./unit.ts";
 import { RESTORING } from "./unrestored.ts";
 
@@ -20,9 +25,8 @@ const SILENT_MS = 30_000;
 const MOST_BYTES = 1_000_000;
 const MOST_ROWS = 500;
 
-export type LoadOptions = {
-  /** An open copy of the database. */
-  from: Client;
+/** The database on a server that is being restored. */
+export type LoadTarget = {
   client: Client;
   /** The name of this process among those that might restore at the same time. */
   holder: string;
@@ -34,27 +38,65 @@ export type LoadOptions = {
  *
  *   begun    the table `__restoring` is made, with which no server starts on the database. Refused where
  *            there are tables already, unless they are those of a restore that was killed: these are
- *            removed first.
+ *            removed. A check in the same transaction finds what a server that starts at the same time
+ *            has made; a server that comes later finds `__restoring` before it makes its first table.
+ *   files    other things are restored, while `__restoring` is renewed.
  *   loading  tables, rows, then indexes and triggers, each commit with a proof that the restore is still
  *            this one's, so that two never mix.
  *   done     `__restoring` is dropped, in one commit with what `finish` adds.
  */
-export async function loadServer(options: LoadOptions, finish: InStatement[]): Promise<void> {
-  const { from, client, holder } = options;
-  await begin(options);
-  // Like `batch`, except that foreign keys may refer to rows that come later.
-  const commit = (statements: InStatement[]) => client.migrate([proof(holder), ...statements]);
+export async function beginLoading(target: LoadTarget): Promise<void> {
+  const { client, holder } = target;
+  try {
+    await client.batch([REQUIRE_EMPTY, ...claim(holder), proof(holder)], "write");
+  } catch (error) {
+    if (fateOf(error) === "refused") await requireEmptyServer(target);
+    throw error;
+  }
+  // Triggers and indexes are dropped with their tables.
+  const left = (await readSchema(client)).filter(
+    ({ type, name }) => type === "table" && name !== RESTORING,
+  );
+  await commit(
+    target,
+    left.map(({ name }) => `DROP TABLE ${quote(name)}`),
+  );
+}
+
+/** Does something between the beginning and the loading that may take longer than a killed restore is silent. */
+export async function beforeLoading<T>(
+  { client, holder }: LoadTarget,
+  clock: Pick<Clock, "setInterval">,
+  work: () => Promise<T>,
+): Promise<T> {
+  const log = getLogger(["gptrunner", "database"]);
+  const renew = () =>
+    background(log, "Renewing the mark of a restore", client.batch([proof(holder)], "write"));
+  const stop = clock.setInterval(renew, SILENT_MS / 3);
+  try {
+    return await work();
+  } finally {
+    stop();
+  }
+}
+
+/** Fills the database from an open copy. Throws `StartError` if another restore has taken it over. */
+export async function loadServer(
+  target: LoadTarget,
+  from: Client,
+  finish: InStatement[],
+): Promise<void> {
   const schema = await readSchema(from);
   const tables = schema.filter(({ type }) => type === "table");
-  for (const { sql } of tables) await commit([sql]);
+  for (const { sql } of tables) await commit(target, [sql]);
   for (const { name } of tables) {
     const table = await shapeOf(from, name);
     for await (const page of rowsIn(from, table))
-      for (const rows of inChunks(page)) await commit(insertRows(table, rows));
+      for (const rows of inChunks(page)) await commit(target, insertRows(table, rows));
   }
-  await commit(setSequences(await readSequences(from)));
-  for (const { type, sql } of schema) if (type !== "table") await commit([sql]);
-  await commit([...finish, `DROP TABLE ${RESTORING}`]);
+  await commit(target, setSequences(await readSequences(from)));
+  for (const { type, sql } of schema) if (type !== "table") await commit(target, [sql]);
+  await commit(target, [...finish, `DROP TABLE ${RESTORING}`]);
 }
 
 /**
@@ -64,7 +106,7 @@ export async function loadServer(options: LoadOptions, finish: InStatement[]): P
 export async function requireEmptyServer({
   client,
   where,
-}: Pick<LoadOptions, "client" | "where">): Promise<void> {
+}: Pick<LoadTarget, "client" | "where">): Promise<void> {
   const names = (await readSchema(client)).map(({ name }) => name);
   if (names.length === 0) return;
   if (!names.includes(RESTORING))
@@ -80,27 +122,39 @@ export async function requireEmptyServer({
     );
 }
 
-async function begin(options: LoadOptions): Promise<void> {
-  const { client, holder } = options;
-  await requireEmptyServer(options);
-  await client.batch(
-    [
-      `CREATE TABLE IF NOT EXISTS ${RESTORING} (id integer PRIMARY KEY CHECK (id = 1), holder text NOT NULL, at integer NOT NULL)`,
-      {
-        sql: `INSERT INTO ${RESTORING} (id, holder, at) VALUES (1, ?, ${DATABASE_NOW})
-              ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, at = excluded.at
-              WHERE at < ${DATABASE_NOW} - ?`,
-        args: [holder, SILENT_MS],
-      },
-      proof(holder),
-    ],
-    "write",
-  );
-  // Triggers and indexes are dropped with their tables.
-  const left = (await readSchema(client)).filter(
-    ({ type, name }) => type === "table" && name !== RESTORING,
-  );
-  await client.migrate([proof(holder), ...left.map(({ name }) => `DROP TABLE ${quote(name)}`)]);
+/** Fails, and with it the rest of the transaction, where `requireEmptyServer` would find tables. */
+const REQUIRE_EMPTY = `SELECT json(iif(EXISTS (SELECT 1 FROM sqlite_master WHERE name = '${RESTORING}')
+  OR NOT EXISTS (SELECT 1 FROM sqlite_master WHERE ${IS_SCHEMA}), '1', 'there are tables'))`;
+
+function claim(holder: string): InStatement[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS ${RESTORING} (id integer PRIMARY KEY CHECK (id = 1), holder text NOT NULL, at integer NOT NULL)`,
+    {
+      sql: `INSERT INTO ${RESTORING} (id, holder, at) VALUES (1, ?, ${DATABASE_NOW})
+            ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, at = excluded.at
+            WHERE at < ${DATABASE_NOW} - ?`,
+      args: [holder, SILENT_MS],
+    },
+  ];
+}
+
+/** Like `batch`, except that foreign keys may refer to rows that come later. */
+async function commit(target: LoadTarget, statements: InStatement[]): Promise<void> {
+  const { client, holder, where } = target;
+  try {
+    await client.migrate([proof(holder), ...statements]);
+  } catch (error) {
+    if (fateOf(error) === "refused" && !(await isStillOurs(target)))
+      throw new StartError(`Another restore of ${where} has begun, and replaces this one.`);
+    throw error;
+  }
+}
+
+async function isStillOurs({ client, holder }: LoadTarget): Promise<boolean> {
+  const schema = await readSchema(client);
+  if (!schema.some(({ name }) => name === RESTORING)) return false;
+  const sql = `SELECT 1 FROM ${RESTORING} WHERE holder = ?`;
+  return (await client.execute({ sql, args: [holder] })).rows.length > 0;
 }
 
 /**

@@ -6,6 +6,7 @@ import { FOLDER, type Migration, type Migrations, readMigrations } from "./migra
 import { DATABASE_NOW } from "./now.ts";
 import { fateOf } from "./refusal.ts";
 import { rowsOf } from "./unit.ts";
+import { RESTORING, UNLESS_RESTORING } from "./unrestored.ts";
 
 export type MigrateOptions = {
   client: Client;
@@ -34,6 +35,7 @@ const TABLES: Record<string, string> = {
 /*
  * Brings the schema up to date. Of processes that start together on a shared database one migrates:
  *
+ *   beginning   the tables for the following are made. Refused while a restore fills the database.
  *   looking     the missing migrations are read. Left for the end when there are none.
  *   waiting     another one holds the lease. Left when the schema has moved on, or the lease has lapsed,
  *               which it does if that process was killed before it began.
@@ -150,11 +152,19 @@ function requireNewest(newest: number): InStatement {
   };
 }
 
+/**
+ * The first change of a new database. Fails while a restore fills it; from then on it is not empty, and every restore
+ * refuses it.
+ */
 async function makeTables(client: Client): Promise<void> {
   const { rows } = await client.execute("SELECT name FROM sqlite_master WHERE name GLOB '__*'");
   const there = new Set(rows.map((row) => row["name"]));
-  for (const [name, columns] of Object.entries(TABLES))
-    if (!there.has(name)) await client.execute(`CREATE TABLE IF NOT EXISTS ${name} (${columns})`);
+  const missing = Object.entries(TABLES).filter(([name]) => !there.has(name));
+  if (missing.length === 0 && !there.has(RESTORING)) return;
+  const create = missing.map(
+    ([name, columns]) => `CREATE TABLE IF NOT EXISTS ${name} (${columns})`,
+  );
+  await client.batch([UNLESS_RESTORING, ...create], "write");
 }
 
 /** When the newest migration was written, which orders them; 0 in a new database. */

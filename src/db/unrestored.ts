@@ -12,6 +12,13 @@ export function restoringMarker(path: string): string {
 /** The table in a database on a server that is being restored. */
 export const RESTORING = "__restoring";
 
+/**
+ * Fails, and with it the rest of the transaction, while a database on a server is being restored: `json` refuses a
+ * text that is not JSON.
+ */
+export const UNLESS_RESTORING = `SELECT json(iif(EXISTS (SELECT 1 FROM sqlite_master WHERE name = '${RESTORING}'),
+  'the database is being restored', '1'))`;
+
 /** Throws `StartError` if a restore of a local file has begun and not ended, so the file is incomplete. */
 export function requireRestored(path: string): void {
   if (existsSync(restoringMarker(path))) throw unrestored(path);
