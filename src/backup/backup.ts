@@ -13,7 +13,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Config } from "../config.ts";
 import { dumpServer } from "../db/dump.ts";
-import { tryLock } from "../db/file-lock.ts";
+import { tryPassingLock } from "../db/file-lock.ts";
 import { migrationsOf } from "../db/migrate.ts";
 import type { OutsideDatabase } from "../db/outside.ts";
 import {
@@ -29,6 +29,7 @@ import { UPLOADS } from "../lib/file-store.ts";
 import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
 import type { Bucket } from "../lib/s3/requests.ts";
 import { Refused, StartError } from "../lib/start-error.ts";
+import { ensureWritable } from "../lib/writable.ts";
 import { UPLOAD_IDS } from "../store/files.ts";
 import { readRows } from "../store/rows.ts";
 import { copyFiles, type FileCopies, noCopies, sizeOfFiles } from "./copy-files.ts";
@@ -46,8 +47,9 @@ export type BackupOptions = {
 /*
  * Makes a folder that is a backup, while servers work on:
  *
- *   partial   it is put together as `FOLDER.partial`, under a lock that ends with the process. What a
- *             killed backup has left there is removed by the next one.
+ *   partial   it is put together as `FOLDER.partial`, under a lock that ends with the process. Its file is
+ *             `FOLDER.partial.lock`, outside of the folder, so that the lock is held until the folder has its
+ *             name. What a killed backup has left is removed by the next one.
  *   files     the files are copied (those of a bucket are not, which the manifest says), then the database as it is at one moment, then the files that are
  *             new or changed: an upload is there whole before its row is, so that none of those in the
  *             database lacks its bytes unless it was deleted in those moments.
@@ -59,44 +61,42 @@ export async function makeBackup(options: BackupOptions): Promise<Manifest> {
   const target = resolve(options.folder);
   requireNewFolder(target, options.config.filesDir);
   const partial = `${target}.partial`;
-  const unlock = await tryLock(join(partial, LOCK));
+  const unlock = await tryPassingLock(partial, "folder");
   if (!unlock) throw new Refused(`Another backup is being written to ${target}.`);
   try {
-    removeLeft(partial);
+    // Another backup may have been completed since the check above.
+    requireNewFolder(target, options.config.filesDir);
+    return await make(partial, target, options);
+  } finally {
+    unlock();
+  }
+}
+
+async function make(partial: string, target: string, options: BackupOptions): Promise<Manifest> {
+  ensureWritable(partial, "folder");
+  removeLeft(partial);
+  try {
     const manifest = await fill(partial, options);
     writeFileSync(join(partial, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, {
       mode: FILE_MODE,
       flush: true,
     });
-    unlock();
-    removeLocks(partial);
     syncFile(partial);
     renameSync(partial, target);
     syncFile(dirname(target));
     return manifest;
   } catch (error) {
     removeLeft(partial);
-    unlock();
-    removeLocks(partial);
     rmdirSync(partial);
     throw error;
-  } finally {
-    unlock();
   }
 }
 
-function removeLocks(partial: string): void {
-  for (const name of readdirSync(partial)) if (name.startsWith(LOCK)) rmSync(join(partial, name));
-}
-
-const LOCK = "backup";
 const PARTS = [DATABASE, `${DATABASE}-journal`, FILES, MANIFEST];
 
 /** Removes what a killed backup has left. Throws `Refused` if there is anything else. */
 function removeLeft(partial: string): void {
-  const other = readdirSync(partial).find(
-    (name) => !PARTS.includes(name) && !name.startsWith(LOCK),
-  );
+  const other = readdirSync(partial).find((name) => !PARTS.includes(name));
   if (other !== undefined)
     throw new Refused(
       `${partial} has ${other}, which no backup has left there. Move the folder away.`,

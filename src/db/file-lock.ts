@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, fstatSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { type Client, createClient } from "@libsql/client";
@@ -19,8 +19,7 @@ export async function tryLock(
   waitMs = 0,
   name = "folder",
 ): Promise<Unlock | undefined> {
-  const folder = dirname(path);
-  ensureWritable(folder, name);
+  ensureWritable(dirname(path), name);
   let client: Client | undefined;
   try {
     keepPrivate(`${path}.lock`);
@@ -35,9 +34,49 @@ export async function tryLock(
   } catch (error) {
     client?.close();
     if (/SQLITE_BUSY|locked/i.test(String(error))) return undefined;
-    const advice = ownerAdvice(folder, [`${path}.lock`]);
-    throw new StartError(`Cannot write to the ${name} ${folder}: ${reasonOf(error)}${advice}.`);
+    throw unwritable(path, name, error);
   }
+}
+
+/**
+ * The same, with a lock file that is removed at the end, so that nothing is left beside `path`. Another process that has
+ * opened the file before that could still lock it, and does so in vain: it then tries again with a new file.
+ */
+export async function tryPassingLock(path: string, name: string): Promise<Unlock | undefined> {
+  for (;;) {
+    ensureWritable(dirname(path), name);
+    const file = openLockFile(path, name);
+    const unlock = await tryLock(path, 0, name).catch((error: unknown) => {
+      closeSync(file);
+      throw error;
+    });
+    const isThere =
+      statSync(`${path}.lock`, { throwIfNoEntry: false })?.ino === fstatSync(file).ino;
+    if (unlock && isThere)
+      return () => {
+        rmSync(`${path}.lock`, { force: true });
+        unlock();
+        closeSync(file);
+      };
+    unlock?.();
+    closeSync(file);
+    if (isThere) return undefined;
+  }
+}
+
+/** As long as the file is open, no other one gets its number. Closing it ends the locks of this process on it. */
+function openLockFile(path: string, name: string): number {
+  try {
+    return openSync(`${path}.lock`, "a", FILE_MODE);
+  } catch (error) {
+    throw unwritable(path, name, error);
+  }
+}
+
+function unwritable(path: string, name: string, error: unknown): StartError {
+  const folder = dirname(path);
+  const advice = ownerAdvice(folder, [`${path}.lock`]);
+  return new StartError(`Cannot write to the ${name} ${folder}: ${reasonOf(error)}${advice}.`);
 }
 
 /** How long to wait: a command of the operator holds the lock for a moment, to find out whether a server has it. */
