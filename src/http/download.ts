@@ -21,8 +21,16 @@ export type Download = {
   type: string;
   /** Changes with the content; `null` if the content is still changing, so that no part of it can be requested. */
   tag: string | null;
-  /** A file, or a generated stream, which is compressed for clients that accept that unless it `isPacked`. */
-  content: { opened: OpenedFile } | { read(): AsyncIterable<Uint8Array>; isPacked?: boolean };
+  /** A file, or a generated stream. */
+  content: { opened: OpenedFile } | Generated;
+};
+
+type Generated = {
+  read(): AsyncIterable<Uint8Array>;
+  /** Throws if what was read since the tag was made is not what it names. */
+  requireSame?(): Promise<void>;
+  /** It is not compressed, as others are for clients that accept that. */
+  isPacked?: boolean;
 };
 
 export const CONTENT_TYPES = {
@@ -106,7 +114,7 @@ async function sizeOf(c: Context<AppEnv>, tag: string, content: Content): Promis
   const { ctx } = c.var;
   const known = sizes.get(ctx) ?? new Map<string, number>();
   sizes.set(ctx, known);
-  const size = known.get(tag) ?? (await countBytes(whileKeyValid(c, content.read())));
+  const size = known.get(tag) ?? (await countBytes(ofTag(content, readAll(c, content))));
   if (known.size >= MOST_SIZES) known.clear();
   known.set(tag, size);
   return size;
@@ -118,13 +126,31 @@ type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
 async function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Promise<Body> {
   if ("opened" in content) return bodyOf(c, content.opened);
-  const pieces = whileLogged(c, whileKeyValid(c, content.read()));
+  const pieces = whileLogged(c, ofTag(content, readAll(c, content)));
   return toByteStream(isCompressed ? gzipped(pieces) : pieces);
 }
 
 async function partOf(c: Context<AppEnv>, content: Content, part: Part): Promise<Body> {
   if ("opened" in content) return bodyOf(c, content.opened, part);
-  return withLength(c, () => cutOut(whileKeyValid(c, content.read()), part), part);
+  return withLength(c, () => ofTag(content, cutOut(readAll(c, content), part)), part);
+}
+
+function readAll(c: Context<AppEnv>, content: Generated): AsyncIterable<Uint8Array> {
+  return whileKeyValid(c, content.read());
+}
+
+/** Passes pieces on, the last one only if all were of the version that the tag names. Otherwise they break off. */
+async function* ofTag(
+  { requireSame }: Generated,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let last: Uint8Array | undefined;
+  for await (const piece of pieces) {
+    if (last) yield last;
+    last = piece;
+  }
+  await requireSame?.();
+  if (last) yield last;
 }
 
 /** A file of the store, or a part of it. */

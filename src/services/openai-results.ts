@@ -2,10 +2,10 @@ import type { Context } from "../context.ts";
 import { RESULT_PARTS, type ResultPart } from "../domain/openai-batch.ts";
 import { resultLine } from "../domain/openai-result.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { sha256Hex } from "../lib/hash.ts";
 import { escapeLineEnds } from "../lib/json.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { noteSize } from "../store/openai-files.ts";
+import { stateOfResults, tagOf } from "./results-tag.ts";
 import { pagesOf } from "./results.ts";
 
 /*
@@ -67,13 +67,10 @@ export async function* readResultFile(
     yield escapeLineEnds(rows.map((row) => resultLine(row, hasExpired)).join(""));
 }
 
-/** A tag that changes with the content; `null` while the batch has not ended. */
+/** A tag that changes with the content; `null` while it may change at any time. */
 export function resultFileTag({ batch, part }: ResultFile): string | null {
-  const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
-  if (completedAt === null) return null;
-  // Tasks of an ended batch may run again by themselves, which changes only the time.
-  const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt, part, "openai"];
-  return sha256Hex(JSON.stringify(state)).slice(0, 32);
+  const state = stateOfResults(batch);
+  return state && tagOf([...state, part, "openai"]);
 }
 
 /** The size of a file. It is counted once it cannot change any more; while its batch is running, 0. */

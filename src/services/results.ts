@@ -8,7 +8,6 @@ import { type ResultCell, resultTable, type ResultTable } from "../domain/result
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
-import { sha256Hex } from "../lib/hash.ts";
 import { portionsOf } from "../lib/portions.ts";
 import { MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { dateCellOf, type WorkbookCell, writeXlsx } from "../lib/tables/xlsx-writer.ts";
@@ -166,19 +165,6 @@ function heardLater<T>(work: Promise<T>): Promise<T> {
 export function answerColumns({ config }: Batch): readonly OutputColumn[] {
   const output = Output.safeParse(config["output"]);
   return output.success ? columnsOf(output.data) : [];
-}
-
-/** A tag that changes with the results of a batch; `null` while it has not ended and they may change at any time. */
-export function resultsTag(
-  batch: Batch,
-  { format, status, safe, bom, contains }: ResultOptions & { contains?: string | undefined },
-): string | null {
-  const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
-  if (completedAt === null) return null;
-  const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt];
-  return sha256Hex(
-    JSON.stringify([...state, format, status ?? "", safe, bom, contains ?? ""]),
-  ).slice(0, 32);
 }
 
 /** A page of up to `limit` rows; fewer if they have too many bytes, but at least one. */

@@ -1,6 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import type { ResultSource } from "../domain/result-row.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import type { Batch } from "./batches.ts";
 import { IS_RUNNING } from "./queue.ts";
 
 /** A task of a batch with its request and its result. */
@@ -9,6 +10,21 @@ export type ResultRow = ResultSource & {
   /** The provider's id of the request. */
   requestId: string | null;
 };
+
+/** What shows whether the results of a batch have changed. */
+export type ResultsState = Pick<
+  Batch,
+  "seq" | "run" | "total" | "completed" | "failed" | "cancelled" | "updatedAt" | "completedAt"
+>;
+
+export function readState(batch: number): Statement<ResultsState> {
+  return {
+    sql: `SELECT seq, run, total, completed, failed, cancelled, updated_at AS updatedAt,
+            completed_at AS completedAt
+          FROM batches WHERE seq = ?`,
+    args: [batch],
+  };
+}
 
 /** `unanswered`: tasks that ended without an answer. */
 type Which = TaskStatus | "unanswered";

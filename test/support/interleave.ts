@@ -18,7 +18,7 @@ export function beforeWrite({ ctx: { writer } }: TestServer, parts: string[], ac
 type Act = () => Promise<unknown>;
 
 /** Does something once, when a statement with this text is to be read for the first time, and before it is. */
-export function beforeRead({ ctx: { client } }: TestServer, text: string, act: Act): void {
+export function beforeRead({ ctx: { client } }: Readable, text: string, act: Act): void {
   aroundRead(client, text, async (read) => {
     await act();
     return read();
@@ -26,12 +26,7 @@ export function beforeRead({ ctx: { client } }: TestServer, text: string, act: A
 }
 
 /** Does something once, when statements with this text were read so many times, before the last reader continues. */
-export function afterRead(
-  { ctx: { client } }: TestServer,
-  text: string,
-  act: Act,
-  times = 1,
-): void {
+export function afterRead({ ctx: { client } }: Readable, text: string, act: Act, times = 1): void {
   const after = async (read: Read) => {
     const result = await read();
     await act();
@@ -40,6 +35,8 @@ export function afterRead(
   aroundRead(client, text, after, times);
 }
 
+/** A server, or one of its pools of reads as `ctx`. */
+type Readable = { ctx: { client: Reader } };
 type Reader = Pick<TestServer["ctx"]["client"], "execute">;
 type Read = () => ReturnType<Reader["execute"]>;
 

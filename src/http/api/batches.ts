@@ -6,12 +6,8 @@ import { Description, FilePath, Name, textOf } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { createBatch } from "../../services/create-batch.ts";
-import {
-  formatOfResults,
-  requireRoomFor,
-  resultsTag,
-  streamResults,
-} from "../../services/results.ts";
+import { requireSameResults, resultsTag } from "../../services/results-tag.ts";
+import { formatOfResults, requireRoomFor, streamResults } from "../../services/results.ts";
 import { rowFilter } from "../../services/rows.ts";
 import { tasksOf } from "../../store/stock.ts";
 import { holdWait } from "../connections.ts";
@@ -188,7 +184,8 @@ const results = route({
     "JSON (rows that a sheet has no room for are in further ones, and a text of more than 32,767 characters is cut " +
     "and says so). `format=input` gives only the rows of the input, to be sent again, for instance " +
     "with `status=failed` and with the same `config`: a CSV of a CSV, XLSX of a workbook or Parquet, JSONL of other inputs. Their ids and idempotency keys, which " +
-    "are taken, are in `original_id` and `original_idempotency_key`.",
+    "are taken, are in `original_id` and `original_idempotency_key`. With an `ETag`, the download breaks off if the " +
+    "results change meanwhile.",
   ...needs("read"),
   request: {
     params: BatchParams,
@@ -285,6 +282,7 @@ export const batchRoutes = createRouter()
           toBytes(
             streamResults(c.var.ctx, batch, { ...options, ...(isWanted ? { isWanted } : {}) }),
           ),
+        requireSame: () => requireSameResults(c.var.ctx, batch),
         isPacked: format === "xlsx",
       },
     });

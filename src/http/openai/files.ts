@@ -6,6 +6,7 @@ import { type FileTerms, openFile, storeFile } from "../../services/files.ts";
 import * as service from "../../services/openai-files.ts";
 import { badParam } from "../../services/openai-refusal.ts";
 import { readResultFile, resultFileTag } from "../../services/openai-results.ts";
+import { requireSameResults } from "../../services/results-tag.ts";
 import { whileKeyValid } from "../connections.ts";
 import { CONTENT_TYPES, sendDownload } from "../download.ts";
 import { type FormTerms, readUpload } from "../multipart.ts";
@@ -89,7 +90,10 @@ export const openAiFileRoutes = new Hono<AppEnv>()
       name: `${id}.jsonl`,
       type: CONTENT_TYPES.jsonl,
       tag,
-      content: { read: () => toBytes(readResultFile(ctx, result)) },
+      content: {
+        read: () => toBytes(readResultFile(ctx, result)),
+        requireSame: () => requireSameResults(ctx, result.batch),
+      },
     });
     if (tag === null) answer.headers.set("X-Incomplete", "true");
     return answer;
