@@ -154,7 +154,9 @@ export function createParts(
     followers: hub,
   });
   const executesTasks = ctx.config.role !== "api";
-  /** In the order of their start. They stop in the reverse order, so producers of work stop before its consumers. */
+  /** They stop together, before the others, because each may need the whole grace period. */
+  const callers = new Set<Part>([engine, scheduler, live]);
+  /** In the order of their start. The others stop in the reverse order. */
   const parts: Part[] = [
     keyWatch,
     // Stops last, so that readers see how the last calls ended.
@@ -197,7 +199,11 @@ export function createParts(
     async stop(graceMs) {
       isExecuting = false;
       // Parts that did not start need no stop, and a part must not be stopped twice.
-      for (let part = started.pop(); part; part = started.pop()) await part.stop(graceMs);
+      const parts = started.splice(0).toReversed();
+      const calling = parts.filter((part) => callers.has(part));
+      const ends = await Promise.allSettled(calling.map(async (part) => part.stop(graceMs)));
+      for (const end of ends) if (end.status === "rejected") throw end.reason;
+      for (const part of parts) if (!callers.has(part)) await part.stop(graceMs);
     },
   };
 }

@@ -8,7 +8,7 @@ import { createClient } from "@libsql/client";
 import { parse } from "csv-parse/sync";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
-import { hang, startProvider } from "../support/provider.ts";
+import { gate, hang, startProvider } from "../support/provider.ts";
 import { client, until } from "../support/server.ts";
 
 describe("starting", () => {
@@ -153,6 +153,39 @@ describe("stopping", () => {
     await again.finished("b");
     expect(provider.requests).toHaveLength(30);
     expect((await again.get(`${again.url}/readyz?deep=1`)).status).toBe(200);
+  });
+
+  test("takes no new tasks while live calls finish", async () => {
+    using folder = temporaryFolder();
+    const live = gate();
+    await using provider = await startProvider(async ({ prompt }) => {
+      await (prompt === "live" ? live.opened : Bun.sleep(50));
+      return undefined;
+    });
+    const env = { DATA_DIR: folder.path, ...provider.env, MAX_CONCURRENCY: "1" };
+    await using app = await startProcess(env);
+    const waiting = app.post(`${app.url}/v1/chat/completions`, {
+      model: "gpt-4",
+      messages: [{ role: "user", content: "live" }],
+    });
+    const tasks = Array.from({ length: 100 }, (_, i) => ({ prompt: `p${i}` }));
+    await app.post("/batches", { id: "b", tasks });
+    await app.post("/batches/b/execute");
+    await until(() => provider.requests.length >= 3 || undefined);
+    const ended = app.kill("SIGTERM");
+    // The port is closed first.
+    await until(() =>
+      fetch(`${app.url}/healthz`).then(
+        () => undefined,
+        () => true,
+      ),
+    );
+    const before = provider.requests.length;
+    // Time enough for ten more calls.
+    await Bun.sleep(500);
+    live.open();
+    expect([(await waiting).status, await ended]).toEqual([200, 0]);
+    expect(provider.requests.length).toBeLessThanOrEqual(before + 1);
   });
 
   test("releases calls that do not finish in time, and they run after the next start", async () => {
