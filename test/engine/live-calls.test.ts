@@ -10,7 +10,7 @@ import { createLive } from "../../src/engine/live/live.ts";
 import type { AppError } from "../../src/errors.ts";
 import { endForsaken } from "../../src/store/live-calls.ts";
 import { addNode, forgetNode } from "../../src/store/nodes.ts";
-import { chatAnswer } from "../support/provider.ts";
+import { chatAnswer, hang } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
 const BUDGET = 3;
@@ -41,7 +41,13 @@ async function addOne({ ctx }: TestServer): Promise<number> {
 /** Another process of a fleet that makes live calls, and a key with a budget. The test answers its calls. */
 async function givenProcess(app: TestServer) {
   const node = await addOne(app);
-  const state = { aliveSince: -Infinity, reserved: 0, failures: 0, isEndless: false };
+  const state = {
+    aliveSince: -Infinity,
+    reserved: 0,
+    failures: 0,
+    isEndless: false,
+    isCounting: false,
+  };
   /** How many reservations there were when each call was sent. The first call is answered by the test. */
   const sent: number[] = [];
   const first = Promise.withResolvers<Response>();
@@ -54,7 +60,14 @@ async function givenProcess(app: TestServer) {
       return results;
     },
   };
-  const ctx: Context = { ...app.ctx, writer, live: { ...app.ctx.live, node } };
+  const tokens: Context["tokens"] = {
+    ...app.ctx.tokens,
+    async measure(bodies, mostMs) {
+      if (state.isCounting && mostMs > 1000) await hang();
+      return app.ctx.tokens.measure(bodies, mostMs);
+    },
+  };
+  const ctx: Context = { ...app.ctx, writer, tokens, live: { ...app.ctx.live, node } };
   const isAlive = (since?: number) => since === undefined || since >= state.aliveSince;
   const nothing = async () => {};
   const membership = { node: () => node, isAlive, start: nothing, stop: nothing };
@@ -272,6 +285,19 @@ test("a streamed answer that outlasts the grace period of a stop is cut off, and
   await stopping;
 
   expect(text).toContain("The server stopped before the provider had answered completely");
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+  expect(await promptTokens(app)).toBeGreaterThan(0);
+});
+
+test("an answer whose tokens are still being counted when a process stops is paid for", async () => {
+  await using app = await startWithProviders();
+  const { state, live, call, answerFirst } = await givenProcess(app);
+  state.isCounting = true;
+  answerFirst(Response.json({ ...chatAnswer({ prompt: "x", body: {} }), usage: undefined }));
+  await call({ hasBudget: true });
+
+  await live.stop(0);
+
   expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
   expect(await promptTokens(app)).toBeGreaterThan(0);
 });

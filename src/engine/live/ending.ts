@@ -49,9 +49,8 @@ export function createEndings(
 ) {
   /** Ends a call whose answer was sent or is being sent, or whose client has disconnected. */
   function settle(attempt: Attempt, passed: Passed | null, heard: Heard): void {
-    const mostMs = underWay.isCutOff() ? ANSWERING_MS : SETTLING_MS;
     const settling = async () => {
-      end(attempt, passed, await measured(attempt, heard, mostMs), { isLast: true });
+      end(attempt, passed, await measuredInTime(attempt, heard), { isLast: true });
     };
     background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
   }
@@ -62,6 +61,20 @@ export function createEndings(
    */
   async function fail(attempt: Attempt, heard: Heard): Promise<number | null> {
     return end(attempt, null, await measured(attempt, heard, ANSWERING_MS));
+  }
+
+  /** If calls are cut off meanwhile, the stop of the process waits for the result. */
+  async function measuredInTime(attempt: Attempt, heard: Heard): Promise<Heard> {
+    const cutOff = Promise.withResolvers<void>();
+    const withdraw = underWay.onCutOff(cutOff.resolve);
+    try {
+      return await Promise.race([
+        measured(attempt, heard, SETTLING_MS),
+        cutOff.promise.then(() => measured(attempt, heard, ANSWERING_MS)),
+      ]);
+    } finally {
+      withdraw();
+    }
   }
 
   /** Counts the tokens of an answer without usage, in the token thread. */

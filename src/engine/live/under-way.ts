@@ -38,9 +38,10 @@ export function createUnderWay(clock: Pick<Clock, "setTimeout">) {
       }
     },
 
-    /** `end` is called if the call is cut off, until it is withdrawn by the returned function. */
+    /** `end` is called when calls are cut off, at once if they are already, until the returned function is called. */
     onCutOff(end: () => void): () => void {
-      ends.add(end);
+      if (isCutOff) end();
+      else ends.add(end);
       return () => {
         ends.delete(end);
       };
