@@ -70,6 +70,7 @@ export type Membership = {
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
   const { leaseMs, maxInterruptions, role } = ctx.config;
+  const longestGapMs = leaseMs * LONGEST_GAP;
   const keys = hashesOfEnvironment(ctx);
   const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId, leaseMs });
   let node: number | undefined;
@@ -95,10 +96,9 @@ export function createMembership(ctx: Context): Membership {
     const wayMs = (arrivedBy - sentAt) / 2;
     if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(row.now + wayMs - ctx.clock.steady());
     const wasForgotten = row.startedAt !== joinedAt;
-    const longestGap = leaseMs * LONGEST_GAP;
-    if (wasForgotten || sentAt - heardAt > longestGap) heardSince = sentAt;
+    if (wasForgotten || sentAt - heardAt > longestGapMs) heardSince = sentAt;
     // The one before may have arrived as soon as it was sent, and this one only now.
-    if (wasForgotten || arrivedBy - heardAt > longestGap || row.now - storedAt > longestGap)
+    if (wasForgotten || arrivedBy - heardAt > longestGapMs || row.now - storedAt > longestGapMs)
       arrivedSince = arrivedBy;
     heardAt = sentAt;
     storedAt = row.now;
@@ -109,7 +109,7 @@ export function createMembership(ctx: Context): Membership {
   async function takeOver(): Promise<number> {
     const now = ctx.clock.now();
     const { living, orphans, forsaken } = await ctx.writer.write({
-      forgotten: forgetSilentNodes({ leaseMs, heardForMs: heardForMs() }),
+      forgotten: forgetSilentNodes(getNode(), { leaseMs, longestGapMs, heardForMs: heardForMs() }),
       living: COUNT_NODES,
       orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
       ...(ctx.isExclusive

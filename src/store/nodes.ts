@@ -57,12 +57,17 @@ export function heartbeat(
 /**
  * Forgets nodes that have been silent for longer than their lease and that of this process, whose heartbeats must have
  * arrived without a gap for as long. A process with the longer lease writes too seldom to notice a short outage of the
- * database, in which a node with a shorter one could not write either.
+ * database, in which a node with a shorter one could not write either. Forgets none if this process itself seems
+ * silent, since the database's clock has jumped then.
  */
-export function forgetSilentNodes(own: { leaseMs: number; heardForMs: number }): Statement {
+export function forgetSilentNodes(
+  node: number,
+  own: { leaseMs: number; heardForMs: number; longestGapMs: number },
+): Statement {
   return {
-    sql: `DELETE FROM nodes WHERE ${SILENT_MS} > max(${LEASE_MS}, ?) AND ${LEASE_MS} <= ?`,
-    args: [own.leaseMs, own.leaseMs, own.leaseMs, own.heardForMs],
+    sql: `DELETE FROM nodes WHERE ${SILENT_MS} > max(${LEASE_MS}, ?) AND ${LEASE_MS} <= ?
+            AND EXISTS (SELECT 1 FROM nodes WHERE seq = ? AND ${SILENT_MS} <= ?)`,
+    args: [own.leaseMs, own.leaseMs, own.leaseMs, own.heardForMs, node, own.longestGapMs],
   };
 }
 
