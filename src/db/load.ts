@@ -63,7 +63,10 @@ export async function beginLoading(target: LoadTarget): Promise<void> {
   );
 }
 
-/** Does something between the beginning and the loading that may take longer than a killed restore is silent. */
+/**
+ * Does something between the beginning and the loading that may take longer than a killed restore is silent. If it fails,
+ * the database is empty again.
+ */
 export async function beforeLoading<T>(
   { client, holder }: LoadTarget,
   clock: Pick<Clock, "setInterval">,
@@ -75,6 +78,12 @@ export async function beforeLoading<T>(
   const stop = clock.setInterval(renew, SILENT_MS / 3);
   try {
     return await work();
+  } catch (error) {
+    const clean = client.batch([proof(holder), `DROP TABLE ${RESTORING}`], "write");
+    await clean.catch((left: unknown) =>
+      log.warning("The mark of a failed restore is left: {left}", { left }),
+    );
+    throw error;
   } finally {
     stop();
   }

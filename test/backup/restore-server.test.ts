@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { createClient } from "@libsql/client";
@@ -144,6 +144,22 @@ describe.if(sqld !== undefined)("a restore to a libSQL server", () => {
     expect(await saidOf(restore(env, at("backup")))).toMatch(/^refused: Another restore of/);
     expect(await running?.finish()).toBe("it was done");
     expect([filesOf("winner"), filesOf("loser")]).toEqual([true, false]);
+  });
+
+  test("that cannot put its files in place leaves the database empty", async () => {
+    await using database = await startSqld(at("fifth"));
+    const { url } = database;
+    const env = { DATABASE_URL: url, DATA_DIR: at("broken") };
+    const obstruct = async () => {
+      rmSync(join(at("broken"), "files"), { recursive: true, force: true });
+      writeFileSync(join(at("broken"), "files"), "");
+    };
+    await using way = wayTo(url, BEGINNING, obstruct);
+    expect(await saidOf(restore({ ...env, DATABASE_URL: way.url }, at("backup")))).toMatch(
+      /EEXIST|ENOTDIR/,
+    );
+    rmSync(join(at("broken"), "files"));
+    expect(await saidOf(restore(env, at("backup")))).toBe("it was done");
   });
 
   test("that was silent for too long gives way to another one", async () => {
