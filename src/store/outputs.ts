@@ -1,8 +1,11 @@
 import type { Statement } from "../db/unit.ts";
 
-/** An output that no other living node writes. The searching node itself writes none, whatever the row says. */
+/**
+ * An output that no other living node writes, of a batch that is not being deleted. The searching node itself writes none,
+ * whatever the row says.
+ */
 const NEXT = `FROM batches
-  WHERE output_status IN ('pending', 'writing')
+  WHERE output_status IN ('pending', 'writing') AND status <> 'ingesting'
     AND (output_status = 'pending' OR output_owner IS NULL OR output_owner = ?
          OR output_owner NOT IN (SELECT seq FROM nodes))
   LIMIT 1`;

@@ -46,6 +46,22 @@ test("files that cannot be removed with their row are removed later", async () =
   expect([uploads(app), await loose(app)]).toEqual([[], 0]);
 });
 
+test("the output of a batch that is being deleted is not written, and holds up no other", async () => {
+  await using app = await startServer();
+  const tasks = [{ prompt: "x" }];
+  await app.post("/batches", { id: "b", outputFile: "out.csv", tasks });
+  await app.post("/batches/b/execute");
+  await until(async () => (await getBatch(app.ctx, "b")).outputStatus === "written" || undefined);
+  await app.ctx.client.execute(
+    "UPDATE batches SET id = '~draft', status = 'ingesting', output_status = 'pending' WHERE id = 'b'",
+  );
+  await writeOutputs(app.ctx, app.ctx.live.node);
+  const { rows } = await app.ctx.client.execute(
+    "SELECT output_status AS status FROM batches WHERE id = '~draft'",
+  );
+  expect(rows.map(({ status }) => status)).toEqual(["pending"]);
+});
+
 test("an upload whose process was declared dead is refused, and one in progress is left alone", async () => {
   await using app = await startServer();
   const { fileStore } = app.ctx;
