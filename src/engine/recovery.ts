@@ -24,6 +24,9 @@ import { toInterrupted } from "./claimed-run.ts";
 /** A gap between heartbeats that exceeds this share of a lease counts as a delay; normally it is a third. */
 const LONGEST_GAP = 2 / 3;
 
+/** By how much of a lease the time between two heartbeats may differ by the two clocks. */
+const JUMP = 1 / 10;
+
 /** How long pieces of answers are kept. Nodes that follow an answer read them within a tenth of a second. */
 const KEEP_DELTAS_MS = 60_000;
 
@@ -64,8 +67,8 @@ export type Membership = {
  * After an outage of the database all nodes look silent to the one that reaches it first, or starts then. So a
  * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases. An
  * outage also delays the acknowledgement of a heartbeat that was sent meanwhile, so it is the time until then that
- * shows whether there may have been a gap. They also look silent if the database's clock has jumped forward, so a gap
- * between two heartbeats by that clock counts as well.
+ * shows whether there may have been a gap. They also look silent if the database's clock has jumped, so two heartbeats
+ * must be as far apart by that clock as by this process's own.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
@@ -92,14 +95,16 @@ export function createMembership(ctx: Context): Membership {
 
   /** Notes an acknowledged heartbeat, which arrived at some moment between `sentAt` and now. */
   function noteHeard(sentAt: number, row: Joined): void {
+    const storedMs = row.now - storedAt;
+    const leastMs = sentAt - arrivedBy - JUMP * leaseMs;
     arrivedBy = ctx.clock.monotonic();
+    const hasJumped = storedMs < leastMs || storedMs > arrivedBy - heardAt + JUMP * leaseMs;
     const wayMs = (arrivedBy - sentAt) / 2;
     if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(row.now + wayMs - ctx.clock.steady());
     const wasForgotten = row.startedAt !== joinedAt;
     if (wasForgotten || sentAt - heardAt > longestGapMs) heardSince = sentAt;
     // The one before may have arrived as soon as it was sent, and this one only now.
-    if (wasForgotten || arrivedBy - heardAt > longestGapMs || row.now - storedAt > longestGapMs)
-      arrivedSince = arrivedBy;
+    if (wasForgotten || hasJumped || arrivedBy - heardAt > longestGapMs) arrivedSince = arrivedBy;
     heardAt = sentAt;
     storedAt = row.now;
   }
@@ -109,7 +114,7 @@ export function createMembership(ctx: Context): Membership {
   async function takeOver(): Promise<number> {
     const now = ctx.clock.now();
     const { living, orphans, forsaken } = await ctx.writer.write({
-      forgotten: forgetSilentNodes(getNode(), { leaseMs, longestGapMs, heardForMs: heardForMs() }),
+      forgotten: forgetSilentNodes(getNode(), { leaseMs, heardForMs: heardForMs() }),
       living: COUNT_NODES,
       orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
       ...(ctx.isExclusive

@@ -57,17 +57,17 @@ export function heartbeat(
 /**
  * Forgets nodes that have been silent for longer than their lease and that of this process, whose heartbeats must have
  * arrived without a gap for as long. A process with the longer lease writes too seldom to notice a short outage of the
- * database, in which a node with a shorter one could not write either. Forgets none if this process itself seems
- * silent, since the database's clock has jumped then.
+ * database, in which a node with a shorter one could not write either. The silence ends with the last heartbeat of this
+ * process, so that a jump of the database's clock since then has no effect.
  */
 export function forgetSilentNodes(
   node: number,
-  own: { leaseMs: number; heardForMs: number; longestGapMs: number },
+  own: { leaseMs: number; heardForMs: number },
 ): Statement {
   return {
-    sql: `DELETE FROM nodes WHERE ${SILENT_MS} > max(${LEASE_MS}, ?) AND ${LEASE_MS} <= ?
-            AND EXISTS (SELECT 1 FROM nodes WHERE seq = ? AND ${SILENT_MS} <= ?)`,
-    args: [own.leaseMs, own.leaseMs, own.leaseMs, own.heardForMs, node, own.longestGapMs],
+    sql: `DELETE FROM nodes WHERE ${LEASE_MS} <= ?
+            AND (SELECT own.heartbeat_at FROM nodes own WHERE own.seq = ?) - heartbeat_at > max(${LEASE_MS}, ?)`,
+    args: [own.leaseMs, own.heardForMs, node, own.leaseMs, own.leaseMs],
   };
 }
 

@@ -8,7 +8,7 @@ import { createSignals } from "../../src/lib/signals.ts";
 import { ensureKeys } from "../../src/services/first-keys.ts";
 import { revokeForsakenKeys } from "../../src/store/api-keys.ts";
 import { isSettled, settleLive } from "../../src/store/live-calls.ts";
-import { forgetNode } from "../../src/store/nodes.ts";
+import { forgetNode, forgetSilentNodes } from "../../src/store/nodes.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -157,6 +157,22 @@ test("a process declares no other dead when the database's clock has jumped forw
   // It has written nothing for a lease since then.
   await until(async () => !(await isThere()) || undefined);
   await membership.stop();
+});
+
+test("a jump of the database's clock after the last heartbeat makes no other process seem silent", async () => {
+  await using app = await startServer();
+  const { client: database, writer } = app.ctx;
+  // All of them are long past.
+  const heartbeats = { 101: 1000, 102: 1000 - LEASE_MS, 103: 1000 - LEASE_MS - 1 };
+  for (const [seq, at] of Object.entries(heartbeats))
+    await database.execute({
+      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, lease_ms) VALUES (?, 0, ?, ${LEASE_MS})`,
+      args: [Number(seq), at],
+    });
+  const own = { leaseMs: LEASE_MS, heardForMs: LEASE_MS };
+  await writer.write({ forgotten: forgetSilentNodes(101, own) });
+  const { rows } = await database.execute("SELECT seq FROM nodes WHERE seq > 100 ORDER BY seq");
+  expect(rows.map(({ seq }) => seq)).toEqual([101, 102]);
 });
 
 test("a process that was declared dead knows that what it had before is not its own any more", async () => {
