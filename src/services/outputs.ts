@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import type { ResultFormat } from "../domain/result-format.ts";
 import { AppError, invalid } from "../errors.ts";
 import type { OpenedFile } from "../lib/file-store.ts";
 import { logError } from "../lib/logged-error.ts";
@@ -13,6 +14,7 @@ import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 import { asReading } from "./files.ts";
 import { formatOf } from "./output-path.ts";
+import { requireSameResults } from "./results-tag.ts";
 import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
 
@@ -31,6 +33,8 @@ export async function writeOutputs(ctx: Context, node: number): Promise<void> {
     const [row] = taken.rows;
     if (!row) return;
     const batch = await getBatch(ctx, row.id);
+    // It was deleted, and another one made under its id.
+    if (batch.seq !== row.seq) continue;
     const error = await writeOutput(ctx, batch, next.rows[0]?.isAgain === 1);
     const { ended } = await ctx.writer.write({
       ended: endOutput(batch.seq, node, error, ctx.clock.now()),
@@ -53,15 +57,12 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
     const name = { path: outputFile };
     const by = writtenBy(ctx, `output ${batch.seq}`);
     if (isAgain) await ctx.fileStore.removeLeft(name, by);
-    await ctx.fileStore.write(
-      name,
-      by,
-      streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true, bom: false }),
-    );
+    await ctx.fileStore.write(name, by, resultsOf(ctx, batch, format));
     return null;
   } catch (error) {
     // The caller, which retries, logs it once a minute for all files.
     if (error instanceof StorageError && error.isPassing) throw error;
+    if (error instanceof AppError && error.code === "SERVICE_UNAVAILABLE") throw error;
     logError(
       getLogger(["gptrunner", "outputs"]),
       "The output file {outputFile} of batch {batch} could not be written: {error}",
@@ -71,6 +72,13 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
     if (why === undefined) throw error;
     return `${JSON.stringify(outputFile)} could not be written: ${why}`;
   }
+}
+
+/** The pieces of the file. Throws at the end if the batch was deleted, or has changed, while they were read. */
+async function* resultsOf(ctx: Context, batch: Batch, format: ResultFormat) {
+  const safe = batch.config["safeOutput"] === true;
+  yield* streamResults(ctx, batch, { format, safe, bom: false });
+  await requireSameResults(ctx, batch);
 }
 
 /** `undefined` if the error is not about the file. */

@@ -46,7 +46,7 @@ export async function requireSameResults(
   const [present] = await readRows(ctx.longReads.client, readState(batch.seq));
   if (present && JSON.stringify(stateOfResults(present)) === JSON.stringify(state)) return;
   getLogger(["gptrunner", "files"]).info(
-    "A download of results of batch {batch} ends early, because they have changed meanwhile",
+    "The results of batch {batch} have changed while they were read for a file",
     { batch: batch.id },
   );
   throw new AppError(

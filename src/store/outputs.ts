@@ -19,10 +19,10 @@ export function findOutput(node: number): Statement<{ isAgain: number }> {
 }
 
 /** Takes ownership of the output file of an ended batch, so that no other process writes it while the node lives. */
-export function takeOutput(node: number, now: number): Statement<{ id: string }> {
+export function takeOutput(node: number, now: number): Statement<{ id: string; seq: number }> {
   return {
     sql: `UPDATE batches SET output_status = 'writing', output_owner = ?, output_at = ?
-          WHERE seq = (SELECT seq ${NEXT}) RETURNING id`,
+          WHERE seq = (SELECT seq ${NEXT}) RETURNING id, seq`,
     args: [node, now, node],
   };
 }

@@ -1,7 +1,7 @@
 // Gives zod schemas their `openapi` method, before any is made.
 import "@hono/zod-openapi";
 import { expect, test } from "bun:test";
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import type { FileStore } from "../../src/lib/file-store.ts";
@@ -60,6 +60,30 @@ test("the output of a batch that is being deleted is not written, and holds up n
     "SELECT output_status AS status FROM batches WHERE id = '~draft'",
   );
   expect(rows.map(({ status }) => status)).toEqual(["pending"]);
+});
+
+test("the output of a batch that is deleted while it is written is not put in place", async () => {
+  await using app = await startServer();
+  const tasks = [{ prompt: "x" }, { prompt: "y" }];
+  await app.post("/batches", { id: "b", outputFile: "out.csv", tasks });
+  const { fileStore } = app.ctx;
+  const writes: Promise<unknown>[] = [];
+  const mend = change(app, {
+    write(name, by, pieces) {
+      async function* deleted() {
+        await app.del("/batches/b");
+        yield* pieces;
+      }
+      const written = fileStore.write(name, by, deleted());
+      writes.push(written.catch((error: Error) => error.message));
+      return written;
+    },
+  });
+  await app.post("/batches/b/execute");
+  await until(() => writes.length > 0 || undefined);
+  expect(await writes[0]).toMatch("have changed while they were read");
+  expect(existsSync(join(app.filesDir, "out.csv"))).toBe(false);
+  mend();
 });
 
 test("an upload whose process was declared dead is refused, and one in progress is left alone", async () => {
