@@ -31,7 +31,7 @@ import { writtenBy } from "./services/written-by.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** The time for deliveries to finish; an interrupted one is sent again after the next start. */
-const COURIER_GRACE_MS = 5000;
+const COURIER_GRACE_MS = 2000;
 
 /** The parts of the outside world that a process uses besides its database. */
 export type World = Pick<

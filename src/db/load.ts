@@ -79,6 +79,7 @@ export async function beforeLoading<T>(
   try {
     return await work();
   } catch (error) {
+    stop();
     const clean = client.batch([proof(holder), `DROP TABLE ${RESTORING}`], "write");
     await clean.catch((left: unknown) =>
       log.warning("The mark of a failed restore is left: {left}", { left }),

@@ -252,6 +252,7 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
   ): LiveAnswer {
     const { endpoint, signal } = attempt.request;
     let hasEnded = false;
+    let withdraw = () => {};
     const endOnce = (heard: Heard) => {
       if (hasEnded) return;
       hasEnded = true;
@@ -263,7 +264,6 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
       endOnce(left());
       abort();
     };
-    const withdraw = underWay.onCutOff(leave);
     const stalled = () => ctx.clock.setTimeout(leave, STALLED_MS);
     const body = replyPieces(passed.reply.body ?? new Blob([]).stream());
     const { pieces, left } = passStream(body, {
@@ -273,7 +273,10 @@ export function createLive(ctx: Context, { upstreams, isAlive, onFreed, outside 
       onEnd: endOnce,
     });
     if (signal.aborted) leave();
-    else signal.addEventListener("abort", leave);
+    else {
+      signal.addEventListener("abort", leave);
+      withdraw = underWay.onCutOff(leave);
+    }
     const own = passed.hasOwnUsage ? [USAGE_ASKED] : [];
     return {
       ...answerOf(attempt, passed, [...changed, ...own]),
