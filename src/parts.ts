@@ -199,11 +199,11 @@ export function createParts(
     async stop(graceMs) {
       isExecuting = false;
       // Parts that did not start need no stop, and a part must not be stopped twice.
-      const parts = started.splice(0).toReversed();
-      const calling = parts.filter((part) => callers.has(part));
+      const ending = started.splice(0).toReversed();
+      const calling = ending.filter((part) => callers.has(part));
       const ends = await Promise.allSettled(calling.map(async (part) => part.stop(graceMs)));
       for (const end of ends) if (end.status === "rejected") throw end.reason;
-      for (const part of parts) if (!callers.has(part)) await part.stop(graceMs);
+      for (const part of ending) if (!callers.has(part)) await part.stop(graceMs);
     },
   };
 }

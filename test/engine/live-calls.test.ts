@@ -161,6 +161,12 @@ function endless(answer: Response, aborted: Promise<never>): Response {
   return new Response(body, answer);
 }
 
+/** One call was paid for, its prompt included, and nothing is reserved any more. */
+async function expectCharged(app: TestServer): Promise<void> {
+  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
+  expect(await promptTokens(app)).toBeGreaterThan(0);
+}
+
 const streamed = () => {
   const piece = { id: "c", choices: [{ index: 0, delta: { content: "some words" } }] };
   return new Response(`data: ${JSON.stringify(piece)}\n\n`, {
@@ -266,8 +272,7 @@ test("a live call that outlasts the grace period of a stop is cut off, and its p
   await live.stop(0);
 
   expect(await only).toBe("SERVICE_UNAVAILABLE");
-  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
-  expect(await promptTokens(app)).toBeGreaterThan(0);
+  await expectCharged(app);
 });
 
 test("a streamed answer that outlasts the grace period of a stop is cut off, and what has arrived is paid for", async () => {
@@ -285,8 +290,7 @@ test("a streamed answer that outlasts the grace period of a stop is cut off, and
   await stopping;
 
   expect(text).toContain("The server stopped before the provider had answered completely");
-  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
-  expect(await promptTokens(app)).toBeGreaterThan(0);
+  await expectCharged(app);
 });
 
 test("an answer whose tokens are still being counted when a process stops is paid for", async () => {
@@ -298,8 +302,7 @@ test("an answer whose tokens are still being counted when a process stops is pai
 
   await live.stop(0);
 
-  expect([await paid(app), await reservations(app)]).toEqual([1, 0]);
-  expect(await promptTokens(app)).toBeGreaterThan(0);
+  await expectCharged(app);
 });
 
 test("what the last live calls of a process have cost is stored although the database refuses it at first", async () => {

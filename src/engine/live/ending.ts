@@ -65,7 +65,8 @@ export function createEndings(
 
   /** If calls are cut off meanwhile, the stop of the process waits for the result. */
   async function measuredInTime(attempt: Attempt, heard: Heard): Promise<Heard> {
-    if (underWay.isCutOff()) return measured(attempt, heard, ANSWERING_MS);
+    const isKnown = heard.answer?.usage !== null;
+    if (isKnown || underWay.isCutOff()) return measured(attempt, heard, ANSWERING_MS);
     const cutOff = Promise.withResolvers<void>();
     const withdraw = underWay.onCutOff(cutOff.resolve);
     try {
